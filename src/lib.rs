@@ -1,0 +1,1 @@
+//! asyncio vocabulary on a work-stealing engine.

@@ -90,10 +90,9 @@ impl Function {
             let last = other.path().segments.last();
             if last.is_some_and(|segment| segment.ident == attribute.name()) {
                 let name = attribute.name();
-                errors.at(
-                    other,
-                    format!("a second `{name}` attribute; accepted is one, remove this or `#[runtime::{name}]`"),
-                );
+                let message =
+                    format!("a second `{name}` attribute; accepted is `#[runtime::{name}]` alone");
+                errors.at(other, message);
             }
         }
     }
@@ -117,7 +116,7 @@ impl Function {
             abi.as_ref().map(ToTokens::to_token_stream),
         ];
         for tokens in others.into_iter().flatten() {
-            let message = format!("`#[runtime::{name}]` takes a plain `async fn` without this");
+            let message = format!("`#[runtime::{name}]` takes an `async fn` without `{tokens}`");
             errors.at(tokens, message);
         }
     }
@@ -169,6 +168,8 @@ impl Function {
             #test
             #(#attrs)*
             #vis fn #ident() #output #bounds {
+                // It must be `async` even if nothing in it waits.
+                #[allow(clippy::unused_async)]
                 #sig #body
                 #call
             }

@@ -257,6 +257,12 @@ async fn a_seed_that_fails_is_named() -> Result<(), ()> {
     }
 }
 
+#[rt::test(seeds = 2)]
+async fn seed() {
+    // The name is that of a method and a variable in the expansion, and means neither.
+    assert!(told()[1].starts_with("seed "));
+}
+
 /// Another path to the stand-in.
 mod renamed {
     pub(crate) use super::{__private, Runner};

@@ -42,6 +42,7 @@ fn main_runs_the_function_on_the_default_runtime() {
         ),
         quote!(
             fn main() {
+                #[allow(clippy::unused_async)]
                 async fn main() {
                     work().await;
                 }
@@ -62,6 +63,7 @@ fn test_has_one_worker() {
         quote!(
             #[::core::prelude::v1::test]
             fn works() {
+                #[allow(clippy::unused_async)]
                 async fn works() {}
                 ::runtime::__private::test(::runtime::Runner::builder().workers(1), works())
             }
@@ -80,6 +82,7 @@ fn options_become_calls_on_the_builder() {
         quote!(
             #[::core::prelude::v1::test]
             fn works() {
+                #[allow(clippy::unused_async)]
                 async fn works() {}
                 my::rt::__private::test(
                     my::rt::Runner::builder()
@@ -125,6 +128,7 @@ fn seeds_run_the_function_once_each_and_drop_the_outer_return_type() {
         quote!(
             #[::core::prelude::v1::test]
             fn works() {
+                #[allow(clippy::unused_async)]
                 async fn works() -> Result<(), Error> {
                     Ok(())
                 }
@@ -168,6 +172,7 @@ fn everything_around_the_body_stays() {
             where
                 String: Clone,
             {
+                #[allow(clippy::unused_async)]
                 async fn works() -> impl Termination
                 where
                     String: Clone,
@@ -238,12 +243,12 @@ fn each_fault_of_a_signature_is_reported() {
         errors,
         [
             "`#[runtime::test]` takes an async function: write `async fn works`",
-            "`#[runtime::test]` takes a plain `async fn` without this",
-            "`#[runtime::test]` takes a plain `async fn` without this",
-            "`#[runtime::test]` takes a plain `async fn` without this",
+            "`#[runtime::test]` takes an `async fn` without `const`",
+            "`#[runtime::test]` takes an `async fn` without `unsafe`",
+            "`#[runtime::test]` takes an `async fn` without `extern \"C\"`",
             "`#[runtime::test]` takes a function without generic parameters",
             "`#[runtime::test]` takes a function without arguments",
-            "a second `test` attribute; accepted is one, remove this or `#[runtime::test]`",
+            "a second `test` attribute; accepted is `#[runtime::test]` alone",
         ]
     );
     let stub = quote!(

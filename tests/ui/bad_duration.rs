@@ -1,0 +1,2 @@
+#[runtime::main(shutdown_grace = "2 seconds", blocking_keep_alive = 10)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[runtime::main(debug = "yes")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[runtime::main(thread_name = 3)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[runtime::main]
+async unsafe extern "C" fn main() {}

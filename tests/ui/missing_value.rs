@@ -1,0 +1,2 @@
+#[runtime::main(workers)]
+async fn main() {}

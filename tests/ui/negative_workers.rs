@@ -1,0 +1,2 @@
+#[runtime::main(workers = -1)]
+async fn main() {}

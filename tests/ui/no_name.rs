@@ -1,0 +1,2 @@
+#[runtime::main(4)]
+async fn main() {}

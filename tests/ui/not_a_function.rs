@@ -1,0 +1,6 @@
+#[runtime::main]
+struct Main;
+
+fn main() {
+    let _ = Main;
+}

@@ -1,0 +1,2 @@
+#[runtime::main(seeds = 10)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[runtime::main(wrokers = 4)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[runtime::main(color = "blue")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[runtime::main(workers = 2, virtual_time)]
+async fn main() {}

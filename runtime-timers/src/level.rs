@@ -6,7 +6,7 @@
 //! lowest occupied level holds the earliest deadlines, and its lowest occupied slot the earliest
 //! of those. Slots never wrap round: the levels cover all of `u64`.
 
-use crate::slab::NIL;
+use crate::slab::{Links, NIL};
 
 /// Bits of one digit.
 const DIGIT: u32 = 6;
@@ -21,6 +21,7 @@ pub(crate) struct Place(u16);
 
 impl Place {
     /// Where an entry for `deadline` belongs while the wheel's base time is `base`.
+    #[inline]
     pub(crate) fn of(base: u64, deadline: u64) -> Place {
         debug_assert!(base <= deadline);
         let differing = (base ^ deadline) | (WIDTH as u64 - 1);
@@ -35,22 +36,26 @@ impl Place {
     }
 
     /// The level of this slot.
+    #[inline]
     pub(crate) fn level(self) -> usize {
         self.index() / WIDTH
     }
 
     /// The first moment that belongs to this slot, given any moment that does.
+    #[inline]
     pub(crate) fn start(self, inside: u64) -> u64 {
         let shift = self.level() as u32 * DIGIT;
         inside >> shift << shift
     }
 
     /// This slot's position among all slots.
+    #[inline]
     fn index(self) -> usize {
         usize::from(self.0)
     }
 
     /// This slot's bit in the bitmap of its level.
+    #[inline]
     fn bit(self) -> u64 {
         1 << (self.index() % WIDTH)
     }
@@ -96,6 +101,7 @@ impl Levels {
     }
 
     /// The occupied slot with the earliest deadlines.
+    #[inline]
     pub(crate) fn first(&self) -> Option<Place> {
         if self.summary == 0 {
             return None;
@@ -106,17 +112,20 @@ impl Levels {
     }
 
     /// The slot at `place`.
+    #[inline]
     pub(crate) fn slot(&self, place: Place) -> &Slot {
         &self.slots[place.index()]
     }
 
     /// The slot at `place`, to change its ends while it stays occupied.
+    #[inline]
     pub(crate) fn slot_mut(&mut self, place: Place) -> &mut Slot {
         &mut self.slots[place.index()]
     }
 
-    /// Makes `entry` the last of its slot and returns the one before it, or `NIL`.
-    pub(crate) fn append(&mut self, place: Place, entry: u32, deadline: u64) -> u32 {
+    /// Makes `entry` the last of its slot and returns where it is now.
+    #[inline]
+    pub(crate) fn append(&mut self, place: Place, entry: u32, deadline: u64) -> Links {
         let slot = &mut self.slots[place.index()];
         let before = slot.tail;
         slot.tail = entry;
@@ -128,10 +137,15 @@ impl Levels {
         } else {
             slot.earliest = slot.earliest.min(deadline);
         }
-        before
+        Links {
+            place,
+            prev: before,
+            next: NIL,
+        }
     }
 
     /// Marks the slot as vacant and returns what it was.
+    #[inline]
     pub(crate) fn vacate(&mut self, place: Place) -> Slot {
         let level = place.level();
         self.occupied[level] &= !place.bit();
@@ -151,6 +165,20 @@ impl Levels {
     /// Bytes held on the heap.
     pub(crate) fn memory(&self) -> usize {
         size_of_val(&*self.slots)
+    }
+}
+
+#[cfg(test)]
+impl Levels {
+    /// The slots that are occupied, for tests.
+    pub(crate) fn occupied_places(&self) -> impl Iterator<Item = Place> {
+        let places = (0..(LEVELS * WIDTH) as u16).map(Place);
+        places.filter(|&place| {
+            let occupied = self.occupied[place.level()] & place.bit() != 0;
+            assert_eq!(occupied, self.slot(place).head != NIL);
+            assert!(!occupied || self.summary & 1 << place.level() != 0);
+            occupied
+        })
     }
 }
 
@@ -183,7 +211,7 @@ mod tests {
         let mut levels = Levels::new();
         assert_eq!(levels.first(), None);
         for deadline in [u64::MAX, 4096, 130, 70, 9, 3] {
-            assert_eq!(levels.append(Place::of(0, deadline), 1, deadline), NIL);
+            assert_eq!(levels.append(Place::of(0, deadline), 1, deadline).prev, NIL);
             assert_eq!(levels.first(), Some(Place::of(0, deadline)));
         }
         for deadline in [3, 9, 70, 130, 4096, u64::MAX] {
@@ -198,8 +226,8 @@ mod tests {
         let mut levels = Levels::new();
         let place = Place::of(0, 100);
         levels.append(place, 1, 100);
-        assert_eq!(levels.append(place, 2, 90), 1);
-        assert_eq!(levels.append(place, 3, 95), 2);
+        assert_eq!(levels.append(place, 2, 90).prev, 1);
+        assert_eq!(levels.append(place, 3, 95).prev, 2);
         let slot = levels.vacate(place);
         assert_eq!((slot.head, slot.tail, slot.earliest), (1, 3, 90));
     }

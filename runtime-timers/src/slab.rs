@@ -56,18 +56,33 @@ pub struct Key {
     generation: NonZeroU32,
 }
 
+impl Key {
+    /// The number of the entry.
+    #[inline]
+    pub(crate) fn index(self) -> u32 {
+        self.index
+    }
+}
+
 /// One timer, or the room for one.
 pub(crate) struct Entry<T> {
     /// When it is due; not before the wheel's time when this was set.
     pub(crate) deadline: u64,
     /// What the caller stored; `None` while free.
     value: Option<T>,
+    /// Where it is.
+    pub(crate) links: Links,
+    /// The number of the insertion; 0 while free.
+    generation: u32,
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy)]
+pub(crate) struct Links {
     /// The next entry of the slot, or of the page's free list; `NIL` at the end.
     pub(crate) next: u32,
     /// The entry before it in the slot; `NIL` for the first. Without meaning while free.
     pub(crate) prev: u32,
-    /// The number of the insertion; 0 while free.
-    generation: u32,
     /// The slot that holds it. Without meaning while free.
     pub(crate) place: Place,
 }
@@ -86,6 +101,15 @@ struct Page<T> {
     prev: u32,
 }
 
+/// The links of a free entry.
+fn free_link(next: u32) -> Links {
+    Links {
+        next,
+        prev: NIL,
+        place: Place::nowhere(),
+    }
+}
+
 impl<T> Page<T> {
     /// A page of free entries with the number `page`.
     fn new(page: u32) -> Page<T> {
@@ -94,10 +118,8 @@ impl<T> Page<T> {
         let free = |index| Entry {
             deadline: 0,
             value: None,
-            next: if index == last { NIL } else { index + 1 },
-            prev: NIL,
+            links: free_link(if index == last { NIL } else { index + 1 }),
             generation: 0,
-            place: Place::nowhere(),
         };
         // By way of a vector, because an array would be built on the stack first.
         let entries: Vec<Entry<T>> = (first..=last).map(free).collect();
@@ -166,6 +188,15 @@ impl<T> Slab<T> {
         (entry.generation == key.generation.get()).then_some(key.index)
     }
 
+    /// The key of the entry at an index that is known to be in use.
+    pub(crate) fn key(&self, index: u32) -> Key {
+        let generation = NonZeroU32::new(self.at(index).generation);
+        Key {
+            index,
+            generation: generation.expect("an entry in use has a generation"),
+        }
+    }
+
     /// The entry at an index that is known to be in use.
     pub(crate) fn at(&self, index: u32) -> &Entry<T> {
         &self.page(index >> PAGE_BITS).entries[index as usize % PAGE_LEN]
@@ -181,8 +212,13 @@ impl<T> Slab<T> {
         self.at_mut(index).value.as_mut()
     }
 
-    /// Stores a value in a free entry that belongs to no slot yet.
-    pub(crate) fn insert(&mut self, deadline: u64, value: T) -> (u32, Key) {
+    /// Stores a value in a free entry, and there the links that `link` answers for its index.
+    pub(crate) fn insert(
+        &mut self,
+        deadline: u64,
+        value: T,
+        link: impl FnOnce(u32) -> Links,
+    ) -> (Key, Links) {
         if self.room == NIL {
             self.grow();
         }
@@ -190,11 +226,15 @@ impl<T> Slab<T> {
         let generation = self.next_generation();
         let page = self.page_mut(number);
         let index = page.free;
+        let links = link(index);
         let entry = &mut page.entries[index as usize % PAGE_LEN];
-        page.free = entry.next;
-        entry.deadline = deadline;
-        entry.value = Some(value);
-        entry.generation = generation.get();
+        page.free = entry.links.next;
+        *entry = Entry {
+            deadline,
+            value: Some(value),
+            links,
+            generation: generation.get(),
+        };
         page.used += 1;
         let (full, was_spare) = (page.free == NIL, page.used == 1);
         self.len += 1;
@@ -202,21 +242,23 @@ impl<T> Slab<T> {
         if full {
             self.leave_room_list(number);
         }
-        (index, Key { index, generation })
+        (Key { index, generation }, links)
     }
 
-    /// Takes the value out of an entry in use that belongs to no slot any more; the entry is free
-    /// from here on.
-    pub(crate) fn remove(&mut self, index: u32) -> (Key, T) {
-        let number = index >> PAGE_BITS;
-        let page = self.page_mut(number);
+    /// Takes the value out of an entry, which is free from here on; the links that it had are
+    /// still to be undone. `None` if the key is stale.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<(T, Links)> {
+        let number = key.index >> PAGE_BITS;
+        let page = self.pages.get_mut(number as usize)?.as_mut()?;
+        let entry = &mut page.entries[key.index as usize % PAGE_LEN];
+        if entry.generation != key.generation.get() {
+            return None;
+        }
+        let value = entry.value.take()?;
+        entry.generation = 0;
+        let links = std::mem::replace(&mut entry.links, free_link(page.free));
         let was_full = page.free == NIL;
-        let entry = &mut page.entries[index as usize % PAGE_LEN];
-        let value = entry.value.take().expect("an entry in use has a value");
-        let generation = NonZeroU32::new(std::mem::take(&mut entry.generation))
-            .expect("an entry in use has a generation");
-        entry.next = page.free;
-        page.free = index;
+        page.free = key.index;
         page.used -= 1;
         let unused = page.used == 0;
         self.len -= 1;
@@ -226,7 +268,7 @@ impl<T> Slab<T> {
         if unused {
             self.keep_or_release(number);
         }
-        (Key { index, generation }, value)
+        Some((value, links))
     }
 
     /// Hands all values over, and all memory with them; every key is stale afterwards.
@@ -399,5 +441,189 @@ impl<T> fmt::Debug for Drain<T> {
         f.debug_struct("Drain")
             .field("left", &self.left)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn add<T>(slab: &mut Slab<T>, value: T) -> Key {
+        slab.insert(0, value, |_| free_link(NIL)).0
+    }
+
+    /// The pages with room, as their list has them, and their numbers of entries in use.
+    fn pages_with_room<T>(slab: &Slab<T>) -> Vec<(u32, u32)> {
+        let mut found = Vec::new();
+        let (mut prev, mut number) = (NIL, slab.room);
+        while number != NIL {
+            let page = slab.page(number);
+            assert_eq!(page.prev, prev);
+            found.push((number, page.used));
+            (prev, number) = (number, page.next);
+        }
+        found
+    }
+
+    #[test]
+    fn an_entry_for_a_waker_takes_40_bytes() {
+        assert!(size_of::<Entry<Waker>>() <= 40);
+        assert_eq!(size_of::<Option<Key>>(), 8);
+    }
+
+    #[test]
+    fn memory_of_a_removed_entry_is_the_next_to_be_used() {
+        let mut slab = Slab::new();
+        let keys: Vec<Key> = (0..3 * PAGE_LEN).map(|n| add(&mut slab, n)).collect();
+        let memory = slab.memory();
+        for n in [0, 700, 255, 256, 300, 767] {
+            assert_eq!(slab.remove(keys[n]).map(|removed| removed.0), Some(n));
+            let again = add(&mut slab, n);
+            assert_eq!(again.index, keys[n].index);
+            assert_ne!(again, keys[n]);
+        }
+        assert_eq!(slab.memory(), memory);
+    }
+
+    #[test]
+    fn no_page_is_made_while_an_entry_is_free() {
+        let mut slab = Slab::new();
+        let keys: Vec<Key> = (0..100 * PAGE_LEN).map(|n| add(&mut slab, n)).collect();
+        let memory = slab.memory();
+        let removed = keys.iter().step_by(3);
+        removed
+            .clone()
+            .for_each(|&key| assert!(slab.remove(key).is_some()));
+        removed.for_each(|_| {
+            add(&mut slab, 0);
+        });
+        assert_eq!(slab.memory(), memory);
+        assert_eq!(pages_with_room(&slab), []);
+    }
+
+    #[test]
+    fn growing_moves_no_entry() {
+        let mut slab = Slab::new();
+        let key = add(&mut slab, 1_u32);
+        let address: *const Entry<u32> = slab.at(key.index);
+        (0..1_000_000).for_each(|n| {
+            add(&mut slab, n);
+        });
+        assert!(std::ptr::eq(slab.at(key.index), address));
+    }
+
+    #[test]
+    fn generations_begin_again_and_skip_zero() {
+        let mut slab = Slab::new();
+        slab.generation = NonZeroU32::MAX;
+        let last = add(&mut slab, 'a');
+        let first = add(&mut slab, 'b');
+        assert_eq!(
+            (last.generation, first.generation),
+            (NonZeroU32::MAX, NonZeroU32::MIN)
+        );
+        assert_eq!(slab.remove(last).map(|removed| removed.0), Some('a'));
+        let reused = add(&mut slab, 'c');
+        assert_eq!(reused.index, last.index);
+        assert!(slab.find(last).is_none());
+        assert_eq!(slab.remove(first).map(|removed| removed.0), Some('b'));
+        assert_eq!(slab.remove(reused).map(|removed| removed.0), Some('c'));
+    }
+
+    #[test]
+    fn a_key_stays_stale_when_its_page_was_given_back_and_made_again() {
+        let mut slab = Slab::new();
+        let count = (SPARE_PAGES as usize + 3) * PAGE_LEN;
+        let old: Vec<Key> = (0..count).map(|n| add(&mut slab, n)).collect();
+        old.iter()
+            .for_each(|&key| assert!(slab.remove(key).is_some()));
+        assert!(old.iter().all(|&key| slab.find(key).is_none()));
+        let new: Vec<Key> = (0..count).map(|n| add(&mut slab, n)).collect();
+        assert!(old.iter().all(|&key| slab.find(key).is_none()));
+        assert!(old.iter().all(|&key| slab.remove(key).is_none()));
+        assert!(new.iter().all(|&key| slab.find(key).is_some()));
+    }
+
+    #[test]
+    fn a_full_slab_panics_before_anything_changes() {
+        let mut slab = Slab::new();
+        slab.max_pages = 2;
+        let keys: Vec<Key> = (0..2 * PAGE_LEN).map(|n| add(&mut slab, n)).collect();
+        let one_more = std::panic::AssertUnwindSafe(|| add(&mut slab, 0));
+        let panic = std::panic::catch_unwind(one_more).unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        assert_eq!(message, "a wheel holds at most 512 timers");
+        assert_eq!(slab.len(), 2 * PAGE_LEN);
+        assert_eq!(slab.remove(keys[3]).map(|removed| removed.0), Some(3));
+        assert_eq!(add(&mut slab, 0).index, keys[3].index);
+        assert!(
+            keys.iter()
+                .enumerate()
+                .all(|(n, &key)| (n == 3) == slab.find(key).is_none())
+        );
+    }
+
+    #[test]
+    fn the_last_possible_index_is_not_nil() {
+        let last_page = MAX_PAGES as u32 - 1;
+        assert!((last_page << PAGE_BITS) + (PAGE_LEN as u32 - 1) < NIL);
+        assert_eq!(MAX_PAGES * PAGE_LEN, 4_294_967_040);
+    }
+
+    #[test]
+    fn free_pages_are_given_back_save_a_few() {
+        let mut slab = Slab::new();
+        let keys: Vec<Key> = (0..1_000 * PAGE_LEN).map(|n| add(&mut slab, n)).collect();
+        // One entry stays, on a page in the middle.
+        let survivor = keys[500 * PAGE_LEN + 17];
+        keys.iter()
+            .filter(|&&key| key != survivor)
+            .for_each(|&key| assert!(slab.remove(key).is_some()));
+        assert_eq!(slab.spare, SPARE_PAGES);
+        let pages = pages_with_room(&slab);
+        assert_eq!(pages.len(), SPARE_PAGES as usize + 1);
+        assert_eq!(
+            pages.iter().filter(|page| page.1 == 0).count(),
+            SPARE_PAGES as usize
+        );
+        assert_eq!(slab.pages.len(), 501);
+        assert_eq!(slab.vacant.len(), 501 - pages.len());
+        // The table shrinks with its last page, and gaps are filled from below.
+        slab.remove(survivor).unwrap();
+        assert!(slab.pages.len() <= SPARE_PAGES as usize);
+        (0..10 * PAGE_LEN).for_each(|n| {
+            add(&mut slab, n);
+        });
+        assert_eq!((slab.pages.len(), slab.vacant.len()), (10, 0));
+    }
+
+    #[test]
+    fn a_page_is_not_made_and_given_back_over_and_over() {
+        let mut slab = Slab::new();
+        let count = 20 * PAGE_LEN;
+        (0..count).for_each(|n| {
+            add(&mut slab, n);
+        });
+        let key = add(&mut slab, 0);
+        let memory = slab.memory();
+        slab.remove(key).unwrap();
+        assert_eq!(slab.memory(), memory);
+        let again = add(&mut slab, 0);
+        assert_eq!((again.index, slab.memory()), (key.index, memory));
+    }
+
+    #[test]
+    fn values_that_were_not_drained_are_dropped() {
+        let mut slab = Slab::new();
+        let value = std::rc::Rc::new(());
+        (0..2 * PAGE_LEN + 5).for_each(|_| {
+            add(&mut slab, value.clone());
+        });
+        let mut rest = slab.drain();
+        assert_eq!(rest.by_ref().take(PAGE_LEN + 9).count(), PAGE_LEN + 9);
+        assert_eq!(rest.len(), PAGE_LEN - 4);
+        drop(rest);
+        assert_eq!(std::rc::Rc::strong_count(&value), 1);
     }
 }

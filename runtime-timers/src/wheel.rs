@@ -25,10 +25,10 @@
 use std::fmt;
 
 use crate::level::{Levels, Place};
-use crate::slab::{Drain, Key, NIL, Slab};
+use crate::slab::{Drain, Key, Links, NIL, Slab};
 
 /// Up to this many entries of a slot are compared with each other instead of being sorted down.
-const FEW: usize = 4;
+const FEW: usize = 8;
 
 /// An entry whose time has come; see [`Wheel::poll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +145,10 @@ impl<T> Wheel<T> {
     /// ```
     pub fn insert(&mut self, deadline: u64, value: T) -> Key {
         let deadline = deadline.max(self.now);
-        let (index, key) = self.slab.insert(deadline, value);
-        self.link(index, deadline);
+        let (base, levels) = (self.base, &mut self.levels);
+        let link = |index| levels.append(Place::of(base, deadline), index, deadline);
+        let (key, links) = self.slab.insert(deadline, value, link);
+        self.follow(links.prev, key.index());
         key
     }
 
@@ -163,9 +165,9 @@ impl<T> Wheel<T> {
     /// assert_eq!(wheel.cancel(key), None);
     /// ```
     pub fn cancel(&mut self, key: Key) -> Option<T> {
-        let index = self.slab.find(key)?;
-        self.unlink(index);
-        Some(self.slab.remove(index).1)
+        let (value, links) = self.slab.remove(key)?;
+        self.unlink(links);
+        Some(value)
     }
 
     /// Gives an entry another deadline, earlier or later; false if the key is stale.
@@ -189,8 +191,8 @@ impl<T> Wheel<T> {
             return false;
         };
         let deadline = deadline.max(self.now);
-        self.unlink(index);
-        self.slab.at_mut(index).deadline = deadline;
+        let links = self.slab.at(index).links;
+        self.unlink(links);
         self.link(index, deadline);
         true
     }
@@ -354,34 +356,37 @@ impl<T> Wheel<T> {
         size_of::<Self>() + self.levels.memory() + self.slab.memory()
     }
 
-    /// Puts an entry into the slot for its deadline, as the last one.
+    /// Puts an entry that is in no slot into the one for `deadline`, as the last one.
     fn link(&mut self, index: u32, deadline: u64) {
-        let place = Place::of(self.base, deadline);
-        let before = self.levels.append(place, index, deadline);
+        let links = self
+            .levels
+            .append(Place::of(self.base, deadline), index, deadline);
         let entry = self.slab.at_mut(index);
-        entry.place = place;
-        entry.prev = before;
-        entry.next = NIL;
+        entry.deadline = deadline;
+        entry.links = links;
+        self.follow(links.prev, index);
+    }
+
+    /// Lets the last entry of a slot, if there was one, know the one that was appended.
+    fn follow(&mut self, before: u32, index: u32) {
         if before != NIL {
-            self.slab.at_mut(before).next = index;
+            self.slab.at_mut(before).links.next = index;
         }
     }
 
-    /// Takes an entry out of its slot.
-    fn unlink(&mut self, index: u32) {
-        let entry = self.slab.at(index);
-        let (place, prev, next) = (entry.place, entry.prev, entry.next);
+    /// Takes the entry that has these links out of its slot.
+    fn unlink(&mut self, Links { place, prev, next }: Links) {
         if prev == NIL && next == NIL {
             self.levels.vacate(place);
             return;
         }
         match prev {
             NIL => self.levels.slot_mut(place).head = next,
-            _ => self.slab.at_mut(prev).next = next,
+            _ => self.slab.at_mut(prev).links.next = next,
         }
         match next {
             NIL => self.levels.slot_mut(place).tail = prev,
-            _ => self.slab.at_mut(next).prev = prev,
+            _ => self.slab.at_mut(next).links.prev = prev,
         }
     }
 
@@ -405,7 +410,7 @@ impl<T> Wheel<T> {
         for _ in 0..FEW {
             let entry = self.slab.at(index);
             pick.consider(index, entry.deadline);
-            index = entry.next;
+            index = entry.links.next;
             if index == NIL {
                 return Some(pick);
             }
@@ -416,8 +421,12 @@ impl<T> Wheel<T> {
     /// Gives the picked entry of a slot out.
     fn expire(&mut self, place: Place, pick: &Pick) -> Expired<T> {
         self.levels.slot_mut(place).earliest = pick.rest;
-        self.unlink(pick.index);
-        let (key, value) = self.slab.remove(pick.index);
+        let key = self.slab.key(pick.index);
+        let (value, links) = self
+            .slab
+            .remove(key)
+            .expect("the key of an entry in use is valid");
+        self.unlink(links);
         self.now = pick.deadline;
         Expired {
             key,
@@ -433,7 +442,7 @@ impl<T> Wheel<T> {
         let mut index = self.levels.vacate(place).head;
         while index != NIL {
             let entry = self.slab.at(index);
-            let next = entry.next;
+            let next = entry.links.next;
             self.link(index, entry.deadline);
             index = next;
         }
@@ -461,5 +470,106 @@ impl<T> fmt::Debug for Wheel<T> {
             .field("len", &self.len())
             .field("next_deadline", &self.next_deadline())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks the invariants of this file by looking at everything.
+    fn check(wheel: &Wheel<u64>) {
+        assert!(wheel.base <= wheel.now);
+        let places = wheel.levels.occupied_places();
+        let count: usize = places.map(|place| check_slot(wheel, place)).sum();
+        assert_eq!(count, wheel.len());
+    }
+
+    /// Checks one occupied slot and counts its entries.
+    fn check_slot(wheel: &Wheel<u64>, place: Place) -> usize {
+        let slot = wheel.levels.slot(place);
+        assert_eq!(Place::of(wheel.base, slot.earliest), place);
+        let (mut count, mut before, mut index) = (0, NIL, slot.head);
+        while index != NIL {
+            let entry = wheel.slab.at(index);
+            assert!(entry.deadline >= wheel.now);
+            assert!(entry.deadline >= slot.earliest);
+            assert_eq!(Place::of(wheel.base, entry.deadline), place);
+            assert_eq!((entry.links.place, entry.links.prev), (place, before));
+            (before, index) = (index, entry.links.next);
+            count += 1;
+        }
+        assert_eq!(slot.tail, before);
+        assert!(count > 0);
+        count
+    }
+
+    #[test]
+    fn invariants_hold_after_each_operation() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = move |end: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 8) % end
+        };
+        let mut wheel = Wheel::new(5);
+        let mut keys = Vec::new();
+        for n in 0..20_000 {
+            let deadline = wheel.now() + (next(1 << 40) >> next(41));
+            match next(8) {
+                0..4 => keys.push(wheel.insert(deadline, n)),
+                4 if !keys.is_empty() => {
+                    let key = keys.swap_remove(next(keys.len() as u64) as usize);
+                    wheel.cancel(key);
+                }
+                5 if !keys.is_empty() => {
+                    wheel.reset(keys[next(keys.len() as u64) as usize], deadline);
+                }
+                _ => {
+                    let now = wheel.now() + (next(1 << 36) >> next(37));
+                    let _ = (0..next(50)).find(|_| wheel.poll(now).is_none());
+                }
+            }
+            check(&wheel);
+        }
+    }
+
+    #[test]
+    fn timers_that_are_cancelled_in_time_are_never_moved() {
+        let mut wheel = Wheel::new(0);
+        let keys: Vec<Key> = (0..1_000)
+            .map(|n| wheel.insert(1_000_000 + n * 7, n))
+            .collect();
+        let places = |wheel: &Wheel<u64>| -> Vec<Place> {
+            keys.iter()
+                .map(|key| wheel.slab.at(key.index()).links.place)
+                .collect()
+        };
+        let before = places(&wheel);
+        for now in (0..1_000_000).step_by(999) {
+            assert!(wheel.poll(now).is_none());
+        }
+        assert_eq!(places(&wheel), before);
+        assert!(keys.iter().all(|&key| wheel.cancel(key).is_some()));
+        check(&wheel);
+    }
+
+    #[test]
+    fn few_entries_are_never_moved() {
+        let mut wheel = Wheel::new(0);
+        let deadlines = [
+            1 << 30,
+            (1 << 30) + 900,
+            (1 << 30) + 1,
+            (1 << 30) + (1 << 29),
+        ];
+        let keys = deadlines.map(|deadline| wheel.insert(deadline, 0));
+        let place = wheel.slab.at(keys[0].index()).links.place;
+        for key in [keys[0], keys[2], keys[1], keys[3]] {
+            assert_eq!(wheel.slab.at(key.index()).links.place, place);
+            assert_eq!(wheel.poll(u64::MAX).map(|expired| expired.key), Some(key));
+            check(&wheel);
+        }
     }
 }

@@ -15,8 +15,8 @@
 //!   [`next_deadline`](Wheel::next_deadline). An entry is moved at most ten times between its
 //!   insertion and its expiry, usually once or twice; time that passes costs nothing.
 //! - **Memory** is one entry of 40 bytes per timer (for a value of 16 bytes with a niche, such as
-//!   a [`Waker`](std::task::Waker)). That of a cancelled entry is what the next insertion uses.
-//!   Growing copies no entry. Pages of entries that are wholly free go back to the allocator,
+//!   a [`Waker`](std::task::Waker)). That of a cancelled entry is free for the next
+//!   insertion at once. Growing copies no entry. Pages of entries that are wholly free go back to the allocator,
 //!   save a few. An entry never moves in memory, so one long-lived timer keeps its page.
 //! - **Keys** are 8 bytes and safe to keep for too long: one whose entry has gone is refused.
 //!

@@ -28,6 +28,7 @@ use crate::level::{Levels, Place};
 use crate::slab::{Drain, Key, Links, NIL, Slab};
 
 /// Up to this many entries of a slot are compared with each other instead of being sorted down.
+/// Picked out of thin air: from 2 to 16, the benchmark shows no difference above its noise.
 const FEW: usize = 8;
 
 /// An entry whose time has come; see [`Wheel::poll`].
@@ -154,7 +155,7 @@ impl<T> Wheel<T> {
 
     /// Takes an entry out before its time; `None` if the key is stale.
     ///
-    /// The next insertion uses its memory. Takes constant time.
+    /// Its memory is free for the next insertion at once. Takes constant time.
     ///
     /// # Examples
     ///

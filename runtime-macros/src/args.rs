@@ -91,38 +91,18 @@ struct Spec {
 
 /// Shortens the table below.
 const fn spec(name: &'static str, kind: Kind, example: &'static str) -> Spec {
-    Spec {
-        name,
-        kind,
-        example,
-    }
+    Spec { name, kind, example }
 }
 
 /// Every option, in the order in which error messages list them.
 static SPECS: [Spec; 14] = [
     spec("workers", Kind::Count, "workers = 4"),
     spec("thread_name", Kind::Text, "thread_name = \"io\""),
-    spec(
-        "thread_stack_size",
-        Kind::Size,
-        "thread_stack_size = 2_097_152",
-    ),
-    spec(
-        "max_blocking_threads",
-        Kind::Size,
-        "max_blocking_threads = 64",
-    ),
-    spec(
-        "blocking_keep_alive",
-        Kind::Span,
-        "blocking_keep_alive = \"10s\"",
-    ),
+    spec("thread_stack_size", Kind::Size, "thread_stack_size = 2_097_152"),
+    spec("max_blocking_threads", Kind::Size, "max_blocking_threads = 64"),
+    spec("blocking_keep_alive", Kind::Span, "blocking_keep_alive = \"10s\""),
     spec("debug", Kind::Flag, "debug = true"),
-    spec(
-        "slow_poll_threshold",
-        Kind::Span,
-        "slow_poll_threshold = \"100ms\"",
-    ),
+    spec("slow_poll_threshold", Kind::Span, "slow_poll_threshold = \"100ms\""),
     spec("handle_interrupts", Kind::Flag, "handle_interrupts = false"),
     spec("shutdown_grace", Kind::Span, "shutdown_grace = \"2s\""),
     spec("virtual_time", Kind::Flag, "virtual_time = true"),
@@ -149,11 +129,7 @@ impl Spec {
 
     /// What the option accepts, as a sentence.
     fn accepts(&self) -> String {
-        let Spec {
-            name,
-            kind,
-            example,
-        } = self;
+        let Spec { name, kind, example } = self;
         let literal = kind.literal();
         let code = kind.code().map_or(String::new(), |code| {
             format!("; also the path of a constant, or an expression in braces, of type `{code}`")
@@ -187,10 +163,7 @@ impl Errors {
 
     /// All of them, as the code that makes the compiler report them.
     pub(crate) fn to_compile_errors(&self) -> TokenStream {
-        self.0
-            .as_ref()
-            .map(Error::to_compile_error)
-            .unwrap_or_default()
+        self.0.as_ref().map(Error::to_compile_error).unwrap_or_default()
     }
 }
 
@@ -272,9 +245,7 @@ impl Args {
 
     /// The options that are methods of the builder.
     pub(crate) fn builder_settings(&self) -> impl Iterator<Item = &Setting> {
-        self.settings
-            .iter()
-            .filter(|setting| setting.name != "seeds")
+        self.settings.iter().filter(|setting| setting.name != "seeds")
     }
 
     /// The option that makes the order of tasks deterministic, which takes a single worker.
@@ -301,11 +272,7 @@ impl Args {
 
     /// Refuses several workers in a deterministic mode.
     fn check_one_worker(&self, errors: &mut Errors) {
-        let Some(Setting {
-            value: Value::Int(2.., span),
-            ..
-        }) = self.get("workers")
-        else {
+        let Some(Setting { value: Value::Int(2.., span), .. }) = self.get("workers") else {
             return;
         };
         if let Some(Setting { name, .. }) = self.deterministic() {
@@ -379,9 +346,7 @@ impl Entry {
         let spec = find(&name, attribute)?;
         let value = match tokens.next() {
             None if spec.kind == Kind::Flag => None,
-            Some(TokenTree::Punct(equals)) if is_lone_equals(&equals, tokens.as_slice()) => {
-                Some(tokens.collect())
-            }
+            Some(TokenTree::Punct(equals)) if is_lone_equals(&equals, tokens.as_slice()) => Some(tokens.collect()),
             None => return Err(Error::new_spanned(&name, spec.accepts())),
             Some(other) => {
                 let message = format!("expected `=` after `{}`; {}", spec.name, spec.accepts());
@@ -461,13 +426,11 @@ fn find(name: &Ident, attribute: Attribute) -> syn::Result<&'static Spec> {
     let written = name.to_string();
     match SPECS.iter().find(|spec| spec.name == written) {
         Some(spec) if spec.is_for(attribute) => Ok(spec),
-        Some(_) => Err(Error::new_spanned(
-            name,
-            "`seeds` is for `#[runtime::test]`: a program runs once, under `seed = N`",
-        )),
+        Some(_) => {
+            Err(Error::new_spanned(name, "`seeds` is for `#[runtime::test]`: a program runs once, under `seed = N`"))
+        }
         None => {
-            let hint = nearest(&written, attribute)
-                .map_or(String::new(), |near| format!(", did you mean `{near}`?"));
+            let hint = nearest(&written, attribute).map_or(String::new(), |near| format!(", did you mean `{near}`?"));
             let accepted = accepted(attribute);
             let message = format!("unknown option `{written}`{hint}; {accepted}");
             Err(Error::new_spanned(name, message))
@@ -477,11 +440,8 @@ fn find(name: &Ident, attribute: Attribute) -> syn::Result<&'static Spec> {
 
 /// The names of all options of `attribute`, as a clause.
 fn accepted(attribute: Attribute) -> String {
-    let names: Vec<_> = SPECS
-        .iter()
-        .filter(|spec| spec.is_for(attribute))
-        .map(|spec| format!("`{}`", spec.name))
-        .collect();
+    let names: Vec<_> =
+        SPECS.iter().filter(|spec| spec.is_for(attribute)).map(|spec| format!("`{}`", spec.name)).collect();
     format!("accepted are {}", names.join(", "))
 }
 

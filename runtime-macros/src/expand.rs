@@ -36,11 +36,7 @@ pub(crate) fn expand(attribute: Attribute, options: TokenStream, item: TokenStre
         }
     };
     function.check(attribute, &mut errors);
-    if errors.is_empty() {
-        function.run(attribute, &args)
-    } else {
-        report(&errors, function.stub())
-    }
+    if errors.is_empty() { function.run(attribute, &args) } else { report(&errors, function.stub()) }
 }
 
 /// The errors, and the item they are about.
@@ -72,12 +68,7 @@ impl Parse for Function {
             return Err(input.error("expected an `async fn` with a body"));
         }
         let body = input.parse()?;
-        Ok(Function {
-            attrs,
-            vis,
-            sig,
-            body,
-        })
+        Ok(Function { attrs, vis, sig, body })
     }
 }
 
@@ -90,8 +81,7 @@ impl Function {
             let last = other.path().segments.last();
             if last.is_some_and(|segment| segment.ident == attribute.name()) {
                 let name = attribute.name();
-                let message =
-                    format!("a second `{name}` attribute; accepted is `#[runtime::{name}]` alone");
+                let message = format!("a second `{name}` attribute; accepted is `#[runtime::{name}]` alone");
                 errors.at(other, message);
             }
         }
@@ -103,10 +93,7 @@ impl Function {
         if sig.asyncness.is_none() {
             errors.at(
                 sig.fn_token,
-                format!(
-                    "`#[runtime::{name}]` takes an async function: write `async fn {}`",
-                    sig.ident
-                ),
+                format!("`#[runtime::{name}]` takes an async function: write `async fn {}`", sig.ident),
             );
         }
         let (constness, unsafety, abi) = (&sig.constness, &sig.unsafety, &sig.abi);
@@ -125,31 +112,19 @@ impl Function {
     fn check_parameters(&self, attribute: Attribute, errors: &mut Errors) {
         let (sig, name) = (&self.sig, attribute.name());
         if !sig.generics.params.is_empty() {
-            errors.at(
-                &sig.generics.params,
-                format!("`#[runtime::{name}]` takes a function without generic parameters"),
-            );
+            errors
+                .at(&sig.generics.params, format!("`#[runtime::{name}]` takes a function without generic parameters"));
         }
         if !sig.inputs.is_empty() || sig.variadic.is_some() {
             let (inputs, variadic) = (&sig.inputs, &sig.variadic);
-            errors.at(
-                quote!(#inputs #variadic),
-                format!("`#[runtime::{name}]` takes a function without arguments"),
-            );
+            errors.at(quote!(#inputs #variadic), format!("`#[runtime::{name}]` takes a function without arguments"));
         }
     }
 
     /// The function that runs this one.
     fn run(&self, attribute: Attribute, args: &Args) -> TokenStream {
-        let Function {
-            attrs,
-            vis,
-            sig,
-            body,
-        } = self;
-        let Signature {
-            ident, generics, ..
-        } = sig;
+        let Function { attrs, vis, sig, body } = self;
+        let Signature { ident, generics, .. } = sig;
         let bounds = &generics.where_clause;
         let test = (attribute == Attribute::Test).then(|| quote!(#[::core::prelude::v1::test]));
         let seeds = args.get("seeds").map(|setting| &setting.value);
@@ -178,12 +153,7 @@ impl Function {
 
     /// The function in a shape that compiles whatever was wrong with it, and does nothing.
     fn stub(&self) -> TokenStream {
-        let Function {
-            attrs,
-            vis,
-            sig,
-            body,
-        } = self;
+        let Function { attrs, vis, sig, body } = self;
         let ident = &sig.ident;
         let cfgs = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
         if let Some(receiver) = sig.receiver() {
@@ -221,8 +191,7 @@ fn call(attribute: Attribute, args: &Args, function: &Ident) -> TokenStream {
     let krate = krate(args);
     let entry = Ident::new(attribute.name(), Span::call_site());
     let wants_one_worker = attribute == Attribute::Test || args.deterministic().is_some();
-    let one_worker =
-        (wants_one_worker && args.get("workers").is_none()).then(|| quote!(.workers(1)));
+    let one_worker = (wants_one_worker && args.get("workers").is_none()).then(|| quote!(.workers(1)));
     let methods = args.builder_settings().map(|setting| {
         let (name, value) = (&setting.name, &setting.value);
         quote!(.#name(#value))

@@ -90,10 +90,7 @@ pub mod testing {
     use super::*;
 
     /// Runs `run` with each seed, and stops at the first that does not succeed.
-    pub fn for_each_seed<T: Termination>(
-        seeds: impl IntoIterator<Item = u64>,
-        mut run: impl FnMut(u64) -> T,
-    ) {
+    pub fn for_each_seed<T: Termination>(seeds: impl IntoIterator<Item = u64>, mut run: impl FnMut(u64) -> T) {
         for seed in seeds {
             let code = run(seed).report();
             assert!(code == ExitCode::SUCCESS, "failed under seed {seed}");
@@ -145,10 +142,7 @@ const NAME: &str = "constant";
 
 #[rt::test(workers = { 1 + 1 }, thread_name = NAME, debug = { const ON: bool = true; ON })]
 async fn options_take_paths_and_blocks() {
-    assert_eq!(
-        told(),
-        ["workers 2", "thread_name \"constant\"", "debug true"]
-    );
+    assert_eq!(told(), ["workers 2", "thread_name \"constant\"", "debug true"]);
 }
 
 /// Not the program's `main`, so anything may come back.
@@ -192,11 +186,7 @@ async fn a_test_may_return_an_exit_code() -> ExitCode {
 #[rt::test]
 async fn a_test_may_return_what_it_does_not_name() -> impl Termination {
     let number: u8 = "7".parse()?;
-    if number == 7 {
-        Ok(())
-    } else {
-        "".parse::<u8>().map(drop)
-    }
+    if number == 7 { Ok(()) } else { "".parse::<u8>().map(drop) }
 }
 
 #[rt::test]
@@ -250,11 +240,7 @@ async fn seeds_run_the_body_under_each() -> Result<(), String> {
 #[rt::test(seeds = { [3, 4711] })]
 #[should_panic(expected = "failed under seed 4711")]
 async fn a_seed_that_fails_is_named() -> Result<(), ()> {
-    if told().contains(&"seed 4711".to_owned()) {
-        Err(())
-    } else {
-        Ok(())
-    }
+    if told().contains(&"seed 4711".to_owned()) { Err(()) } else { Ok(()) }
 }
 
 #[rt::test(seeds = 2)]

@@ -79,9 +79,7 @@ fn arm_and_cancel(pending: u64) -> (u64, f64) {
 fn arm_and_cancel_among_others() -> (u64, f64) {
     let mut wheel = Wheel::new(0);
     let mut random = Random(3);
-    let mut keys: Vec<Key> = (0..1_000)
-        .map(|n| wheel.insert(30 * SECOND + n, value()))
-        .collect();
+    let mut keys: Vec<Key> = (0..1_000).map(|n| wheel.insert(30 * SECOND + n, value())).collect();
     let ((), nanoseconds) = timed(|| {
         for now in 0..1_000_000 {
             let n = random.below(1_000) as usize;
@@ -96,9 +94,7 @@ fn arm_and_cancel_among_others() -> (u64, f64) {
 fn reset() -> (u64, f64) {
     let mut wheel = Wheel::new(0);
     let mut random = Random(3);
-    let keys: Vec<Key> = (0..1_000)
-        .map(|n| wheel.insert(30 * SECOND + n, value()))
-        .collect();
+    let keys: Vec<Key> = (0..1_000).map(|n| wheel.insert(30 * SECOND + n, value())).collect();
     let ((), nanoseconds) = timed(|| {
         for now in 0..1_000_000 {
             let key = keys[random.below(1_000) as usize];
@@ -111,9 +107,7 @@ fn reset() -> (u64, f64) {
 /// Deadlines of sleeps spread over 50 to 250 ms.
 fn sleeps(count: u64) -> Vec<u64> {
     let mut random = Random(11);
-    (0..count)
-        .map(|_| 50 * MS + random.below(200 * MS))
-        .collect()
+    (0..count).map(|_| 50 * MS + random.below(200 * MS)).collect()
 }
 
 fn only_insert(deadlines: &[u64]) -> (u64, f64) {
@@ -204,71 +198,25 @@ fn idle_poll() -> (u64, f64) {
 }
 
 fn main() {
-    let rounds = std::env::args()
-        .find_map(|argument| argument.parse().ok())
-        .unwrap_or(9);
+    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(9);
     let few = sleeps(1_000);
     let many = sleeps(100_000);
     let most = sleeps(1_000_000);
-    row("arm and cancel, nothing else waiting", rounds, || {
-        arm_and_cancel(0)
-    });
-    row("arm and cancel, 100,000 waiting", rounds, || {
-        arm_and_cancel(100_000)
-    });
-    row(
-        "arm and cancel, one of 1,000 in random order",
-        rounds,
-        arm_and_cancel_among_others,
-    );
+    row("arm and cancel, nothing else waiting", rounds, || arm_and_cancel(0));
+    row("arm and cancel, 100,000 waiting", rounds, || arm_and_cancel(100_000));
+    row("arm and cancel, one of 1,000 in random order", rounds, arm_and_cancel_among_others);
     row("reset, one of 1,000 in random order", rounds, reset);
-    row(
-        "next deadline and a poll with nothing due",
-        rounds,
-        idle_poll,
-    );
-    row(
-        "sleep of 100 us and its end, nothing else waiting",
-        rounds,
-        || lone_sleep(0),
-    );
-    row(
-        "sleep of 100 us and its end, 100,000 waiting",
-        rounds,
-        || lone_sleep(100_000),
-    );
+    row("next deadline and a poll with nothing due", rounds, idle_poll);
+    row("sleep of 100 us and its end, nothing else waiting", rounds, || lone_sleep(0));
+    row("sleep of 100 us and its end, 100,000 waiting", rounds, || lone_sleep(100_000));
     row("insert 100,000 over 200 ms", rounds, || only_insert(&many));
-    row(
-        "insert and expire 1,000 over 200 ms, no delay",
-        rounds,
-        || sleep_and_expire(&few, 0),
-    );
-    row(
-        "insert and expire 100,000 over 200 ms, no delay",
-        rounds,
-        || sleep_and_expire(&many, 0),
-    );
-    row("the same, a poll every 50 us", rounds, || {
-        sleep_and_expire(&many, 50 * US)
-    });
-    row("the same, a poll every 1 ms", rounds, || {
-        sleep_and_expire(&many, MS)
-    });
-    row("the same, one poll at the end", rounds, || {
-        sleep_and_expire(&many, SECOND)
-    });
+    row("insert and expire 1,000 over 200 ms, no delay", rounds, || sleep_and_expire(&few, 0));
+    row("insert and expire 100,000 over 200 ms, no delay", rounds, || sleep_and_expire(&many, 0));
+    row("the same, a poll every 50 us", rounds, || sleep_and_expire(&many, 50 * US));
+    row("the same, a poll every 1 ms", rounds, || sleep_and_expire(&many, MS));
+    row("the same, one poll at the end", rounds, || sleep_and_expire(&many, SECOND));
     row("the same, an ordered map", rounds, || ordered_map(&many));
-    row(
-        "insert and expire 1,000,000, a poll every 50 us",
-        rounds,
-        || sleep_and_expire(&most, 50 * US),
-    );
-    row("longest single poll of 100,000 over 200 ms", rounds, || {
-        longest_poll(&many)
-    });
-    row(
-        "longest single poll of 1,000,000 over 200 ms",
-        rounds,
-        || longest_poll(&most),
-    );
+    row("insert and expire 1,000,000, a poll every 50 us", rounds, || sleep_and_expire(&most, 50 * US));
+    row("longest single poll of 100,000 over 200 ms", rounds, || longest_poll(&many));
+    row("longest single poll of 1,000,000 over 200 ms", rounds, || longest_poll(&most));
 }

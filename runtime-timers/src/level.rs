@@ -74,11 +74,7 @@ pub(crate) struct Slot {
 }
 
 /// What a vacant slot looks like.
-const VACANT: Slot = Slot {
-    earliest: u64::MAX,
-    head: NIL,
-    tail: NIL,
-};
+const VACANT: Slot = Slot { earliest: u64::MAX, head: NIL, tail: NIL };
 
 /// All slots, with bitmaps to find the first occupied one without looking at any.
 pub(crate) struct Levels {
@@ -93,11 +89,7 @@ pub(crate) struct Levels {
 impl Levels {
     /// Levels without entries.
     pub(crate) fn new() -> Levels {
-        Levels {
-            summary: 0,
-            occupied: [0; LEVELS],
-            slots: Box::new([VACANT; LEVELS * WIDTH]),
-        }
+        Levels { summary: 0, occupied: [0; LEVELS], slots: Box::new([VACANT; LEVELS * WIDTH]) }
     }
 
     /// The occupied slot with the earliest deadlines.
@@ -137,11 +129,7 @@ impl Levels {
         } else {
             slot.earliest = slot.earliest.min(deadline);
         }
-        Links {
-            place,
-            prev: before,
-            next: NIL,
-        }
+        Links { place, prev: before, next: NIL }
     }
 
     /// Marks the slot as vacant and returns what it was.

@@ -103,11 +103,7 @@ struct Page<T> {
 
 /// The links of a free entry.
 fn free_link(next: u32) -> Links {
-    Links {
-        next,
-        prev: NIL,
-        place: Place::nowhere(),
-    }
+    Links { next, prev: NIL, place: Place::nowhere() }
 }
 
 impl<T> Page<T> {
@@ -125,13 +121,7 @@ impl<T> Page<T> {
         let entries: Vec<Entry<T>> = (first..=last).map(free).collect();
         let entries = entries.into_boxed_slice().try_into();
         let entries = entries.unwrap_or_else(|_| unreachable!("a page has PAGE_LEN entries"));
-        Page {
-            entries,
-            free: first,
-            used: 0,
-            next: NIL,
-            prev: NIL,
-        }
+        Page { entries, free: first, used: 0, next: NIL, prev: NIL }
     }
 
     /// The entries, without the page.
@@ -180,10 +170,7 @@ impl<T> Slab<T> {
 
     /// The index that `key` names, unless it is stale.
     pub(crate) fn find(&self, key: Key) -> Option<u32> {
-        let page = self
-            .pages
-            .get((key.index >> PAGE_BITS) as usize)?
-            .as_ref()?;
+        let page = self.pages.get((key.index >> PAGE_BITS) as usize)?.as_ref()?;
         let entry = &page.entries[key.index as usize % PAGE_LEN];
         (entry.generation == key.generation.get()).then_some(key.index)
     }
@@ -191,10 +178,7 @@ impl<T> Slab<T> {
     /// The key of the entry at an index that is known to be in use.
     pub(crate) fn key(&self, index: u32) -> Key {
         let generation = NonZeroU32::new(self.at(index).generation);
-        Key {
-            index,
-            generation: generation.expect("an entry in use has a generation"),
-        }
+        Key { index, generation: generation.expect("an entry in use has a generation") }
     }
 
     /// The entry at an index that is known to be in use.
@@ -213,12 +197,7 @@ impl<T> Slab<T> {
     }
 
     /// Stores a value in a free entry, and there the links that `link` answers for its index.
-    pub(crate) fn insert(
-        &mut self,
-        deadline: u64,
-        value: T,
-        link: impl FnOnce(u32) -> Links,
-    ) -> (Key, Links) {
+    pub(crate) fn insert(&mut self, deadline: u64, value: T, link: impl FnOnce(u32) -> Links) -> (Key, Links) {
         if self.room == NIL {
             self.grow();
         }
@@ -229,12 +208,7 @@ impl<T> Slab<T> {
         let links = link(index);
         let entry = &mut page.entries[index as usize % PAGE_LEN];
         page.free = entry.links.next;
-        *entry = Entry {
-            deadline,
-            value: Some(value),
-            links,
-            generation: generation.get(),
-        };
+        *entry = Entry { deadline, value: Some(value), links, generation: generation.get() };
         page.used += 1;
         let (full, was_spare) = (page.free == NIL, page.used == 1);
         self.len += 1;
@@ -278,11 +252,7 @@ impl<T> Slab<T> {
         self.room = NIL;
         self.spare = 0;
         self.vacant.clear();
-        Drain {
-            pages,
-            entries: Vec::new().into_iter(),
-            left,
-        }
+        Drain { pages, entries: Vec::new().into_iter(), left }
     }
 
     /// Bytes held on the heap.
@@ -295,16 +265,12 @@ impl<T> Slab<T> {
 
     /// The page with this number, which is known to be there.
     fn page(&self, page: u32) -> &Page<T> {
-        self.pages[page as usize]
-            .as_ref()
-            .expect("a page in use is there")
+        self.pages[page as usize].as_ref().expect("a page in use is there")
     }
 
     /// The page with this number, which is known to be there.
     fn page_mut(&mut self, page: u32) -> &mut Page<T> {
-        self.pages[page as usize]
-            .as_mut()
-            .expect("a page in use is there")
+        self.pages[page as usize].as_mut().expect("a page in use is there")
     }
 
     /// The number for an insertion. After the last one they begin again.
@@ -322,11 +288,7 @@ impl<T> Slab<T> {
             Some(number) => number,
             None => {
                 let end = self.pages.len();
-                assert!(
-                    end < self.max_pages,
-                    "a wheel holds at most {} timers",
-                    end * PAGE_LEN
-                );
+                assert!(end < self.max_pages, "a wheel holds at most {} timers", end * PAGE_LEN);
                 self.pages.push(None);
                 end as u32
             }
@@ -438,9 +400,7 @@ impl<T> std::iter::FusedIterator for Drain<T> {}
 
 impl<T> fmt::Debug for Drain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain")
-            .field("left", &self.left)
-            .finish_non_exhaustive()
+        f.debug_struct("Drain").field("left", &self.left).finish_non_exhaustive()
     }
 }
 
@@ -492,9 +452,7 @@ mod tests {
         let keys: Vec<Key> = (0..100 * PAGE_LEN).map(|n| add(&mut slab, n)).collect();
         let memory = slab.memory();
         let removed = keys.iter().step_by(3);
-        removed
-            .clone()
-            .for_each(|&key| assert!(slab.remove(key).is_some()));
+        removed.clone().for_each(|&key| assert!(slab.remove(key).is_some()));
         removed.for_each(|_| {
             add(&mut slab, 0);
         });
@@ -519,10 +477,7 @@ mod tests {
         slab.generation = NonZeroU32::MAX;
         let last = add(&mut slab, 'a');
         let first = add(&mut slab, 'b');
-        assert_eq!(
-            (last.generation, first.generation),
-            (NonZeroU32::MAX, NonZeroU32::MIN)
-        );
+        assert_eq!((last.generation, first.generation), (NonZeroU32::MAX, NonZeroU32::MIN));
         assert_eq!(slab.remove(last).map(|removed| removed.0), Some('a'));
         let reused = add(&mut slab, 'c');
         assert_eq!(reused.index, last.index);
@@ -536,8 +491,7 @@ mod tests {
         let mut slab = Slab::new();
         let count = (SPARE_PAGES as usize + 3) * PAGE_LEN;
         let old: Vec<Key> = (0..count).map(|n| add(&mut slab, n)).collect();
-        old.iter()
-            .for_each(|&key| assert!(slab.remove(key).is_some()));
+        old.iter().for_each(|&key| assert!(slab.remove(key).is_some()));
         assert!(old.iter().all(|&key| slab.find(key).is_none()));
         let new: Vec<Key> = (0..count).map(|n| add(&mut slab, n)).collect();
         assert!(old.iter().all(|&key| slab.find(key).is_none()));
@@ -557,11 +511,7 @@ mod tests {
         assert_eq!(slab.len(), 2 * PAGE_LEN);
         assert_eq!(slab.remove(keys[3]).map(|removed| removed.0), Some(3));
         assert_eq!(add(&mut slab, 0).index, keys[3].index);
-        assert!(
-            keys.iter()
-                .enumerate()
-                .all(|(n, &key)| (n == 3) == slab.find(key).is_none())
-        );
+        assert!(keys.iter().enumerate().all(|(n, &key)| (n == 3) == slab.find(key).is_none()));
     }
 
     #[test]
@@ -577,16 +527,11 @@ mod tests {
         let keys: Vec<Key> = (0..1_000 * PAGE_LEN).map(|n| add(&mut slab, n)).collect();
         // One entry stays, on a page in the middle.
         let survivor = keys[500 * PAGE_LEN + 17];
-        keys.iter()
-            .filter(|&&key| key != survivor)
-            .for_each(|&key| assert!(slab.remove(key).is_some()));
+        keys.iter().filter(|&&key| key != survivor).for_each(|&key| assert!(slab.remove(key).is_some()));
         assert_eq!(slab.spare, SPARE_PAGES);
         let pages = pages_with_room(&slab);
         assert_eq!(pages.len(), SPARE_PAGES as usize + 1);
-        assert_eq!(
-            pages.iter().filter(|page| page.1 == 0).count(),
-            SPARE_PAGES as usize
-        );
+        assert_eq!(pages.iter().filter(|page| page.1 == 0).count(), SPARE_PAGES as usize);
         assert_eq!(slab.pages.len(), 501);
         assert_eq!(slab.vacant.len(), 501 - pages.len());
         // The table shrinks with its last page, and gaps are filled from below.

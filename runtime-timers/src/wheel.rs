@@ -97,12 +97,7 @@ impl<T> Wheel<T> {
     /// ```
     #[must_use]
     pub fn new(now: u64) -> Wheel<T> {
-        Wheel {
-            base: now,
-            now,
-            levels: Levels::new(),
-            slab: Slab::new(),
-        }
+        Wheel { base: now, now, levels: Levels::new(), slab: Slab::new() }
     }
 
     /// The wheel's time.
@@ -359,9 +354,7 @@ impl<T> Wheel<T> {
 
     /// Puts an entry that is in no slot into the one for `deadline`, as the last one.
     fn link(&mut self, index: u32, deadline: u64) {
-        let links = self
-            .levels
-            .append(Place::of(self.base, deadline), index, deadline);
+        let links = self.levels.append(Place::of(self.base, deadline), index, deadline);
         let entry = self.slab.at_mut(index);
         entry.deadline = deadline;
         entry.links = links;
@@ -397,17 +390,9 @@ impl<T> Wheel<T> {
         let mut index = slot.head;
         if place.level() == 0 {
             // Deadlines on the lowest level differ in nothing.
-            return Some(Pick {
-                index,
-                deadline: slot.earliest,
-                rest: slot.earliest,
-            });
+            return Some(Pick { index, deadline: slot.earliest, rest: slot.earliest });
         }
-        let mut pick = Pick {
-            index: NIL,
-            deadline: u64::MAX,
-            rest: u64::MAX,
-        };
+        let mut pick = Pick { index: NIL, deadline: u64::MAX, rest: u64::MAX };
         for _ in 0..FEW {
             let entry = self.slab.at(index);
             pick.consider(index, entry.deadline);
@@ -423,17 +408,10 @@ impl<T> Wheel<T> {
     fn expire(&mut self, place: Place, pick: &Pick) -> Expired<T> {
         self.levels.slot_mut(place).earliest = pick.rest;
         let key = self.slab.key(pick.index);
-        let (value, links) = self
-            .slab
-            .remove(key)
-            .expect("the key of an entry in use is valid");
+        let (value, links) = self.slab.remove(key).expect("the key of an entry in use is valid");
         self.unlink(links);
         self.now = pick.deadline;
-        Expired {
-            key,
-            deadline: pick.deadline,
-            value,
-        }
+        Expired { key, deadline: pick.deadline, value }
     }
 
     /// Moves the base into the first occupied slot, to its earliest moment, and its entries to
@@ -539,13 +517,9 @@ mod tests {
     #[test]
     fn timers_that_are_cancelled_in_time_are_never_moved() {
         let mut wheel = Wheel::new(0);
-        let keys: Vec<Key> = (0..1_000)
-            .map(|n| wheel.insert(1_000_000 + n * 7, n))
-            .collect();
+        let keys: Vec<Key> = (0..1_000).map(|n| wheel.insert(1_000_000 + n * 7, n)).collect();
         let places = |wheel: &Wheel<u64>| -> Vec<Place> {
-            keys.iter()
-                .map(|key| wheel.slab.at(key.index()).links.place)
-                .collect()
+            keys.iter().map(|key| wheel.slab.at(key.index()).links.place).collect()
         };
         let before = places(&wheel);
         for now in (0..1_000_000).step_by(999) {
@@ -559,12 +533,7 @@ mod tests {
     #[test]
     fn few_entries_are_never_moved() {
         let mut wheel = Wheel::new(0);
-        let deadlines = [
-            1 << 30,
-            (1 << 30) + 900,
-            (1 << 30) + 1,
-            (1 << 30) + (1 << 29),
-        ];
+        let deadlines = [1 << 30, (1 << 30) + 900, (1 << 30) + 1, (1 << 30) + (1 << 29)];
         let keys = deadlines.map(|deadline| wheel.insert(deadline, 0));
         let place = wheel.slab.at(keys[0].index()).links.place;
         for key in [keys[0], keys[2], keys[1], keys[3]] {

@@ -102,14 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 impl Both {
     fn new(now: u64) -> Both {
-        Both {
-            wheel: Wheel::new(now),
-            model: BTreeMap::new(),
-            now,
-            sequence: 0,
-            stale: Vec::new(),
-            allowance: 0,
-        }
+        Both { wheel: Wheel::new(now), model: BTreeMap::new(), now, sequence: 0, stale: Vec::new(), allowance: 0 }
     }
 
     fn time(&self, when: When) -> u64 {
@@ -169,22 +162,11 @@ impl Both {
     /// Polls both; whether something came out.
     fn poll(&mut self, now: u64) -> bool {
         let now = now.max(self.now);
-        let due = self
-            .model
-            .first_key_value()
-            .is_some_and(|((deadline, _), _)| *deadline <= now);
+        let due = self.model.first_key_value().is_some_and(|((deadline, _), _)| *deadline <= now);
         let expected = due.then(|| self.model.pop_first().unwrap());
         match (self.wheel.poll(now), expected) {
             (None, None) => self.now = now,
-            (
-                Some(Expired {
-                    key,
-                    deadline,
-                    value,
-                    ..
-                }),
-                Some(expected),
-            ) => {
+            (Some(Expired { key, deadline, value, .. }), Some(expected)) => {
                 assert_eq!((deadline, (key, value)), (expected.0.0, expected.1));
                 self.stale.push(key);
                 self.now = deadline;
@@ -213,11 +195,7 @@ impl Both {
         values.sort_unstable();
         expected.sort_unstable();
         assert_eq!(values, expected);
-        self.stale.extend(
-            std::mem::take(&mut self.model)
-                .into_values()
-                .map(|entry| entry.0),
-        );
+        self.stale.extend(std::mem::take(&mut self.model).into_values().map(|entry| entry.0));
     }
 
     fn apply(&mut self, step: Step) {
@@ -233,9 +211,7 @@ impl Both {
             Step::CancelFirst => self.nth(0).into_iter().for_each(|id| self.cancel(id)),
             Step::Reset(n, when) => {
                 let deadline = self.time(when);
-                self.nth(n)
-                    .into_iter()
-                    .for_each(|id| self.reset(id, deadline));
+                self.nth(n).into_iter().for_each(|id| self.reset(id, deadline));
             }
             Step::Replace(n) => self.nth(n).into_iter().for_each(|id| self.replace(id)),
             Step::Poll(when, take) => {
@@ -256,10 +232,7 @@ impl Both {
         let next = self.wheel.next_deadline();
         assert_eq!(next.is_some(), first.is_some());
         assert!(next <= first, "next deadline {next:?} after {first:?}");
-        assert!(
-            next.is_none_or(|next| next >= self.now),
-            "next deadline in the past"
-        );
+        assert!(next.is_none_or(|next| next >= self.now), "next deadline in the past");
     }
 
     /// Waiting entries are known, stale keys are refused.
@@ -304,10 +277,7 @@ fn every_pair_of_borders_comes_out_in_order() {
     times.sort_unstable();
     for &start in &times {
         let mut both = Both::new(start);
-        times
-            .iter()
-            .rev()
-            .for_each(|&deadline| both.insert(deadline));
+        times.iter().rev().for_each(|&deadline| both.insert(deadline));
         for &now in &times {
             while both.poll(now) {}
             both.check();
@@ -339,9 +309,7 @@ fn following_the_next_deadline_takes_one_poll_for_each_entry_when_none_is_cancel
     let mut wheel = Wheel::new(0);
     let mut deadline = 1_u64;
     for n in 0..10_000 {
-        deadline = deadline
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(n);
+        deadline = deadline.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n);
         wheel.insert(deadline >> (deadline % 40), n);
     }
     let mut polls = 0;
@@ -372,11 +340,7 @@ fn memory_is_given_back_after_expiry() {
     }
     assert!(wheel.memory() >= 300_000 * 32);
     while wheel.poll(u64::MAX).is_some() {}
-    assert!(
-        wheel.memory() < empty + 64 * 1024,
-        "{} bytes",
-        wheel.memory()
-    );
+    assert!(wheel.memory() < empty + 64 * 1024, "{} bytes", wheel.memory());
 }
 
 #[test]
@@ -384,18 +348,12 @@ fn memory_is_given_back_after_cancellation_in_any_order() {
     let mut wheel = Wheel::new(0);
     let empty = wheel.memory();
     for stride in [1, 7, 99_989] {
-        let mut keys: Vec<Option<Key>> = (0..100_000)
-            .map(|n| Some(wheel.insert(n * 1_000_003, n)))
-            .collect();
+        let mut keys: Vec<Option<Key>> = (0..100_000).map(|n| Some(wheel.insert(n * 1_000_003, n))).collect();
         for n in 0..keys.len() {
             let key = keys[n * stride % 100_000].take().unwrap();
             assert!(wheel.cancel(key).is_some());
         }
-        assert!(
-            wheel.memory() < empty + 64 * 1024,
-            "{} bytes",
-            wheel.memory()
-        );
+        assert!(wheel.memory() < empty + 64 * 1024, "{} bytes", wheel.memory());
     }
 }
 

@@ -84,13 +84,7 @@ fn options_become_calls_on_the_builder() {
             fn works() {
                 #[allow(clippy::unused_async)]
                 async fn works() {}
-                my::rt::__private::test(
-                    my::rt::Runner::builder()
-                        .workers(3)
-                        .thread_name("x")
-                        .debug(true),
-                    works(),
-                )
+                my::rt::__private::test(my::rt::Runner::builder().workers(3).thread_name("x").debug(true), works())
             }
         ),
     );
@@ -103,10 +97,7 @@ fn a_deterministic_main_has_one_worker() {
             async fn main() {}
         );
         let expanded = expand(Attribute::Main, option.clone(), item).to_string();
-        assert!(
-            expanded.contains("builder () . workers (1) ."),
-            "{expanded}"
-        );
+        assert!(expanded.contains("builder () . workers (1) ."), "{expanded}");
     }
     let item = quote!(
         async fn main() {}
@@ -134,10 +125,7 @@ fn seeds_run_the_function_once_each_and_drop_the_outer_return_type() {
                 }
                 ::runtime::testing::for_each_seed(3..9, |seed| {
                     ::runtime::__private::test(
-                        ::runtime::Runner::builder()
-                            .workers(1)
-                            .eager_tasks(true)
-                            .seed(seed),
+                        ::runtime::Runner::builder().workers(1).eager_tasks(true).seed(seed),
                         works(),
                     )
                 })
@@ -194,10 +182,7 @@ fn a_body_that_syn_cannot_parse_is_left_alone() {
         }
     );
     let expanded = expand(Attribute::Main, quote!(), item).to_string();
-    assert!(
-        expanded.contains("let new syntax : = of tomorrow"),
-        "{expanded}"
-    );
+    assert!(expanded.contains("let new syntax : = of tomorrow"), "{expanded}");
     assert!(!expanded.contains("compile_error"), "{expanded}");
 }
 
@@ -211,10 +196,7 @@ fn a_function_that_is_not_async_keeps_its_body() {
             }
         ),
     );
-    assert_eq!(
-        errors,
-        ["`#[runtime::main]` takes an async function: write `async fn main`"]
-    );
+    assert_eq!(errors, ["`#[runtime::main]` takes an async function: write `async fn main`"]);
     let stub = quote!(
         #[allow(unused)]
         pub fn main() {
@@ -283,10 +265,7 @@ fn a_method_keeps_its_receiver() {
             }
         ),
     );
-    assert_eq!(
-        errors,
-        ["`#[runtime::main]` takes a function without arguments"]
-    );
+    assert_eq!(errors, ["`#[runtime::main]` takes a function without arguments"]);
     let stub = quote!(
         #[allow(unused)]
         fn go(&self) {}
@@ -320,8 +299,5 @@ fn another_item_is_handed_back_with_an_error() {
         ),
     )
     .to_string();
-    assert!(
-        expanded.contains("expected an `async fn` with a body"),
-        "{expanded}"
-    );
+    assert!(expanded.contains("expected an `async fn` with a body"), "{expanded}");
 }

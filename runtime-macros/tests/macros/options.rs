@@ -51,32 +51,17 @@ fn every_option_accepts_its_literal() {
         ("workers = 4", ".workers(4)"),
         ("workers = 0x10usize", ".workers(16)"),
         ("thread_name = \"io\"", ".thread_name(\"io\")"),
-        (
-            "thread_stack_size = 2_097_152",
-            ".thread_stack_size(2097152)",
-        ),
+        ("thread_stack_size = 2_097_152", ".thread_stack_size(2097152)"),
         ("max_blocking_threads = 64", ".max_blocking_threads(64)"),
-        (
-            "blocking_keep_alive = \"10s\"",
-            ".blocking_keep_alive(::core::time::Duration::new(10u64,0u32))",
-        ),
+        ("blocking_keep_alive = \"10s\"", ".blocking_keep_alive(::core::time::Duration::new(10u64,0u32))"),
         ("debug", ".debug(true)"),
         ("debug = false", ".debug(false)"),
-        (
-            "slow_poll_threshold = \"100ms\"",
-            ".slow_poll_threshold(::core::time::Duration::new(0u64,100000000u32))",
-        ),
+        ("slow_poll_threshold = \"100ms\"", ".slow_poll_threshold(::core::time::Duration::new(0u64,100000000u32))"),
         ("handle_interrupts = false", ".handle_interrupts(false)"),
-        (
-            "shutdown_grace = \"1m\"",
-            ".shutdown_grace(::core::time::Duration::new(60u64,0u32))",
-        ),
+        ("shutdown_grace = \"1m\"", ".shutdown_grace(::core::time::Duration::new(60u64,0u32))"),
         ("virtual_time", ".virtual_time(true)"),
         ("virtual_time = true", ".virtual_time(true)"),
-        (
-            "seed = 18_446_744_073_709_551_615",
-            ".seed(18446744073709551615)",
-        ),
+        ("seed = 18_446_744_073_709_551_615", ".seed(18446744073709551615)"),
         ("eager_tasks", ".eager_tasks(true)"),
     ] {
         assert_eq!(settings(Attribute::Main, source), call);
@@ -112,53 +97,25 @@ fn every_option_accepts_a_path_and_a_block() {
 #[test]
 fn every_option_refuses_other_values_and_says_what_it_accepts() {
     for (name, values) in [
-        (
-            "workers",
-            &[
-                "0", "0x0", "-1", "\"4\"", "1.5", "true", "4u64", "f(1)", "1..2", "",
-            ][..],
-        ),
-        (
-            "thread_name",
-            &["3", "'c'", "b\"io\"", "\"a\\0b\"", "\"io\"s"],
-        ),
-        (
-            "thread_stack_size",
-            &["\"2M\"", "-1", "1i32", "99999999999999999999"],
-        ),
+        ("workers", &["0", "0x0", "-1", "\"4\"", "1.5", "true", "4u64", "f(1)", "1..2", ""][..]),
+        ("thread_name", &["3", "'c'", "b\"io\"", "\"a\\0b\"", "\"io\"s"]),
+        ("thread_stack_size", &["\"2M\"", "-1", "1i32", "99999999999999999999"]),
         ("max_blocking_threads", &["true", "1.0", "[1]"]),
-        (
-            "blocking_keep_alive",
-            &["10", "\"10\"", "\"s\"", "\"10 parsecs\"", "\"\""],
-        ),
+        ("blocking_keep_alive", &["10", "\"10\"", "\"s\"", "\"10 parsecs\"", "\"\""]),
         ("debug", &["1", "\"true\"", "!true"]),
         ("slow_poll_threshold", &["\"-1s\"", "100ms", "\"0.5ns\""]),
         ("handle_interrupts", &["0", "()"]),
-        (
-            "shutdown_grace",
-            &["\"99999999999999999999s\"", "\"1.s\"", "\".5s\""],
-        ),
+        ("shutdown_grace", &["\"99999999999999999999s\"", "\"1.s\"", "\".5s\""]),
         ("virtual_time", &["\"yes\"", "1..2"]),
-        (
-            "seed",
-            &["\"7\"", "-7", "7usize", "0..7", "18446744073709551616"],
-        ),
+        ("seed", &["\"7\"", "-7", "7usize", "0..7", "18446744073709551616"]),
         ("eager_tasks", &["1", "1 + 1"]),
-        (
-            "seeds",
-            &[
-                "0", "5..5", "5..=4", "..5", "5..", "..", "\"1\"", "0..-1", "[1, 2]",
-            ],
-        ),
+        ("seeds", &["0", "5..5", "5..=4", "..5", "5..", "..", "\"1\"", "0..-1", "[1, 2]"]),
         ("crate", &["\"runtime\"", "3", "a::<b>", "f()", "{ a }"]),
     ] {
         for value in values {
             let message = error(Attribute::Test, &format!("{name} = {value}"));
             let start = format!("`{name}` takes ");
-            assert!(
-                message.starts_with(&start),
-                "for `{name} = {value}`: {message}"
-            );
+            assert!(message.starts_with(&start), "for `{name} = {value}`: {message}");
             assert!(message.contains(&format!("as in `{name} = ")), "{message}");
         }
     }
@@ -166,36 +123,17 @@ fn every_option_refuses_other_values_and_says_what_it_accepts() {
 
 #[test]
 fn an_option_other_than_a_flag_needs_a_value() {
-    for name in [
-        "workers",
-        "thread_name",
-        "shutdown_grace",
-        "seed",
-        "seeds",
-        "crate",
-    ] {
+    for name in ["workers", "thread_name", "shutdown_grace", "seed", "seeds", "crate"] {
         let message = error(Attribute::Test, name);
-        assert!(
-            message.starts_with(&format!("`{name}` takes ")),
-            "{message}"
-        );
+        assert!(message.starts_with(&format!("`{name}` takes ")), "{message}");
     }
 }
 
 #[test]
 fn an_equals_sign_stands_between_name_and_value() {
-    for source in [
-        "workers(4)",
-        "workers: 4",
-        "workers == 4",
-        "workers => 4",
-        "debug(true)",
-    ] {
+    for source in ["workers(4)", "workers: 4", "workers == 4", "workers => 4", "debug(true)"] {
         let message = error(Attribute::Main, source);
-        assert!(
-            message.starts_with("expected `=` after `"),
-            "for `{source}`: {message}"
-        );
+        assert!(message.starts_with("expected `=` after `"), "for `{source}`: {message}");
     }
     assert!(error(Attribute::Main, "debug =").starts_with("`debug` takes nothing, "));
 }
@@ -283,10 +221,7 @@ fn a_comma_stands_behind_an_option() {
 #[test]
 fn seeds_are_for_tests() {
     let message = error(Attribute::Main, "seeds = 100");
-    assert!(
-        message.starts_with("`seeds` is for `#[runtime::test]`"),
-        "{message}"
-    );
+    assert!(message.starts_with("`seeds` is for `#[runtime::test]`"), "{message}");
 }
 
 #[test]
@@ -312,11 +247,9 @@ fn deterministic_runs_take_one_worker() {
         let start = format!("`{name}` makes the order of tasks deterministic");
         assert!(message.starts_with(&start), "{message}");
     }
-    for fine in [
-        "workers = 1, seed = 1, virtual_time",
-        "workers = 2, virtual_time = false",
-        "workers = WORKERS, seed = 1",
-    ] {
+    for fine in
+        ["workers = 1, seed = 1, virtual_time", "workers = 2, virtual_time = false", "workers = WORKERS, seed = 1"]
+    {
         assert_eq!(parse(Attribute::Test, fine).1, Vec::<String>::new());
     }
 }
@@ -325,19 +258,14 @@ fn deterministic_runs_take_one_worker() {
 fn seed_and_seeds_exclude_each_other() {
     for source in ["seed = 1, seeds = 2", "seeds = 2, debug, seed = 1"] {
         let message = error(Attribute::Test, source);
-        assert!(
-            message.starts_with("`seed` and `seeds` exclude each other"),
-            "{message}"
-        );
+        assert!(message.starts_with("`seed` and `seeds` exclude each other"), "{message}");
     }
 }
 
 #[test]
 fn all_errors_are_reported_together() {
-    let (args, errors) = parse(
-        Attribute::Test,
-        "wokers = 4, workers = 0, debug, debug, seed = \"x\", shutdown_grace = \"2s\"",
-    );
+    let (args, errors) =
+        parse(Attribute::Test, "wokers = 4, workers = 0, debug, debug, seed = \"x\", shutdown_grace = \"2s\"");
     assert_eq!(errors.len(), 4, "{errors:?}");
     assert_eq!(args.builder_settings().count(), 2);
 }
@@ -456,10 +384,7 @@ fn no_tokens_make_the_parser_panic_and_its_output_is_always_an_expression() {
             syn::parse2::<syn::Expr>(value).expect("an expression");
         }
     }
-    assert!(
-        accepted > 25,
-        "only {accepted} of the random sources were right"
-    );
+    assert!(accepted > 25, "only {accepted} of the random sources were right");
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! What this thread is doing: the worker it is, the task it polls, the scope that is being polled.
+//!
+//! Plain cells without destructors: usable at any time of a thread's life, also while it is torn down.
+
+use crate::loom::static_thread_local;
+use crate::scope::Frame;
+use crate::task::TaskRef;
+use crate::task::cell::Header;
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+pub(crate) struct Current {
+    /// The task whose code runs on this thread.
+    task: Cell<Option<NonNull<Header>>>,
+    /// The innermost scope or catcher that is being polled.
+    frame: Cell<*const Frame>,
+    /// The worker that this thread is; see `scheduler::worker`.
+    worker: Cell<*const ()>,
+}
+
+static_thread_local! {
+    static CURRENT: Current = Current {
+        task: Cell::new(None),
+        frame: Cell::new(std::ptr::null()),
+        worker: Cell::new(std::ptr::null()),
+    }
+}
+
+/// A task reference that is borrowed from the running poll.
+pub(crate) struct Borrowed(ManuallyDrop<TaskRef>);
+
+impl Deref for Borrowed {
+    type Target = TaskRef;
+
+    fn deref(&self) -> &TaskRef {
+        &self.0
+    }
+}
+
+/// The task whose code runs on this thread.
+///
+/// The borrow must not outlive the poll; all uses are inside of the crate and short.
+pub(crate) fn task() -> Option<Borrowed> {
+    let task = CURRENT.with(|current| current.task.get())?;
+    // SAFETY: set by `enter_task` for as long as the poller keeps the task alive; `ManuallyDrop` gives back no
+    // reference that was not taken.
+    Some(Borrowed(ManuallyDrop::new(unsafe { TaskRef::from_raw(task) })))
+}
+
+/// The address of the current task, for comparisons.
+pub(crate) fn task_ptr() -> Option<NonNull<Header>> {
+    CURRENT.with(|current| current.task.get())
+}
+
+/// Makes `task` current until the guard goes; with it, no scope of an outer poll is visible any more.
+pub(crate) fn enter_task(task: Option<NonNull<Header>>) -> TaskGuard {
+    CURRENT
+        .with(|current| TaskGuard { task: current.task.replace(task), frame: current.frame.replace(std::ptr::null()) })
+}
+
+/// Restores what was current before.
+pub(crate) struct TaskGuard {
+    task: Option<NonNull<Header>>,
+    frame: *const Frame,
+}
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        CURRENT.with(|current| {
+            current.task.set(self.task);
+            current.frame.set(self.frame);
+        });
+    }
+}
+
+/// The innermost frame; null outside of any.
+pub(crate) fn frame() -> *const Frame {
+    CURRENT.with(|current| current.frame.get())
+}
+
+/// Replaces the innermost frame; gives the one before.
+pub(crate) fn set_frame(frame: *const Frame) -> *const Frame {
+    CURRENT.with(|current| current.frame.replace(frame))
+}
+
+/// What `scheduler::worker` has set for this thread; null on threads that are no workers.
+pub(crate) fn worker() -> *const () {
+    CURRENT.with(|current| current.worker.get())
+}
+
+/// Sets the worker; gives the one before.
+pub(crate) fn set_worker(worker: *const ()) -> *const () {
+    CURRENT.with(|current| current.worker.replace(worker))
+}

@@ -1,0 +1,552 @@
+//! Starting and ending: threads, the run of a main future, the shutdown in its phases.
+//!
+//! The shutdown, in order: (1) main has ended; (2) every other task gets one request and is waited for, tasks
+//! created meanwhile included, the workers running normally; with a grace period, what is left after it is dropped and named;
+//! (3) the extensions (the blocking pool) are closed, still with the workers running; (4) nothing is taken in any more, the
+//! workers end; (5) queues are emptied, and what nobody owns is reported.
+
+use crate::handle::Handle;
+use crate::report::{self, ExceptionContext};
+use crate::scheduler::queue::{self, LocalQueue, Random};
+use crate::scheduler::worker::{self, Worker};
+use crate::scheduler::{Life, Shared};
+use crate::scope::CancelScope;
+use crate::task::builder::{Options, create};
+use crate::task::error::{CancelledError, TaskError};
+use crate::task::{Kind, TaskRef, harness};
+use parking_lot::Mutex;
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+/// How an [`Engine`] is to be.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How many workers, the thread that calls `run` included.
+    pub workers: usize,
+    /// What the names of the worker threads begin with.
+    pub thread_name: String,
+    /// The stack size of the worker threads, in bytes.
+    pub thread_stack_size: Option<usize>,
+    /// Whether slow polls and the like are reported.
+    pub debug: bool,
+    /// A poll of at least this length is slow.
+    pub slow_poll_threshold: Duration,
+    /// How long the shutdown waits for tasks; `None` is without limit.
+    pub shutdown_grace: Option<Duration>,
+    /// Whether time is virtual; needs a single worker.
+    pub virtual_time: bool,
+    /// Runs ready tasks in a random order that the seed repeats; needs a single worker.
+    pub seed: Option<u64>,
+    /// Whether tasks start eagerly unless told otherwise.
+    pub eager_tasks: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: thread::available_parallelism().map_or(1, usize::from),
+            thread_name: String::from("runtime"),
+            thread_stack_size: None,
+            debug: false,
+            slow_poll_threshold: Duration::from_millis(100),
+            shutdown_grace: None,
+            virtual_time: false,
+            seed: None,
+            eager_tasks: false,
+        }
+    }
+}
+
+impl Config {
+    fn check(&self) -> io::Result<()> {
+        let wrong = |message: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        match self.workers {
+            0 => wrong("a runtime needs at least one worker: `workers` is 0"),
+            1 => Ok(()),
+            n if n > usize::from(u16::MAX) => wrong("at most 65535 workers"),
+            _ if self.virtual_time => {
+                wrong("virtual time needs `workers` to be 1: with several, time would depend on luck")
+            }
+            _ if self.seed.is_some() => {
+                wrong("a seed needs `workers` to be 1: with several, the order cannot be repeated")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A runtime: worker threads, and the place where the thread that calls [`run`](Self::run) works as worker 0.
+///
+/// The facade's `Runner` is what programs use; this is what it is made of.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Config, Engine, create_task};
+///
+/// let engine = Engine::new(Config { workers: 2, ..Config::default() }).unwrap();
+/// let sum = engine.run(async {
+///     let task = create_task(async { 1 });
+///     task.await.unwrap() + 1
+/// });
+/// assert_eq!(sum.unwrap(), 2);
+/// engine.close();
+/// ```
+pub struct Engine {
+    shared: Arc<Shared>,
+    /// Worker 0 while nobody runs it.
+    worker: Mutex<Slot>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+enum Slot {
+    Free(Box<Parked>),
+    Taken,
+    Closed,
+}
+
+/// A worker that no thread runs.
+struct Parked(Worker);
+
+// SAFETY: the cells of a worker are used by the thread that runs it only; between two threads there is the lock of the slot, or the
+// start of the thread.
+unsafe impl Send for Parked {}
+
+impl Engine {
+    /// Starts the worker threads.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration contradicts itself (`InvalidInput`), or a thread cannot be made.
+    pub fn new(config: Config) -> io::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        config.check()?;
+        let (queues, stealers) = make_queues(&config);
+        // Relaxed: only has to be unique.
+        let shared = Shared::new(NEXT.fetch_add(1, Relaxed), config, stealers);
+        report::register_runtime(&shared);
+        let mut workers = queues.into_iter().enumerate();
+        let (_, first) = workers.next().expect("at least one worker");
+        let first = Box::new(Parked(Worker::new(Arc::clone(&shared), 0, first)));
+        let engine = Self { shared, worker: Mutex::new(Slot::Free(first)), threads: Mutex::new(Vec::new()) };
+        for (index, queue) in workers {
+            // On an error `engine` is dropped, which ends the threads that were made.
+            let thread = spawn_worker(&engine.shared, index, queue)?;
+            engine.threads.lock().push(thread);
+        }
+        Ok(engine)
+    }
+
+    /// A handle for other threads and for later.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
+    }
+
+    /// Runs a future to its end on this thread, which is worker 0 meanwhile. Other tasks go on afterwards on the other workers; with one worker
+    /// they wait for the next run.
+    ///
+    /// # Errors
+    ///
+    /// [`CancelledError`] when the main future was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the main future; and when this thread is running a runtime already, when another thread is in `run`,
+    /// and after `close`.
+    #[track_caller]
+    pub fn run<F: Future>(&self, future: F) -> Result<F::Output, CancelledError> {
+        self.run_with(future, |_main| {})
+    }
+
+    /// As [`run`](Self::run); `started` gets the main task before its first poll.
+    #[track_caller]
+    pub fn run_with<F: Future>(&self, future: F, started: impl FnOnce(&TaskRef)) -> Result<F::Output, CancelledError> {
+        let location = Location::caller();
+        self.as_worker(|worker| run_main(worker, future, started, location))
+    }
+
+    /// Works until [`Handle::stop`].
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    #[track_caller]
+    pub fn run_forever(&self) {
+        let extensions = &self.shared.extensions;
+        let scope = extensions.begin_forever();
+        let _ended = self.run(scope.run(std::future::pending::<()>()));
+        extensions.end_forever();
+    }
+
+    /// Ends the runtime as told in the module's page. Does nothing the second time.
+    ///
+    /// # Panics
+    ///
+    /// When called by a worker of a runtime, and while another thread is in `run`.
+    #[track_caller]
+    pub fn close(&self) {
+        if matches!(*self.worker.lock(), Slot::Closed) {
+            return;
+        }
+        self.as_worker(|worker| {
+            close_tasks(worker);
+            close_extensions(worker);
+            self.shared.set_life(Life::Closed);
+            self.shared.unpark_all();
+        });
+        let threads = std::mem::take(&mut *self.threads.lock());
+        join_workers(&self.shared, threads);
+        let last = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
+        if let Slot::Free(worker) = last {
+            discard(&worker.0);
+        }
+        report::forget_runtime(self.shared.id);
+    }
+
+    /// Takes worker 0 for as long as `f` runs.
+    #[track_caller]
+    fn as_worker<R>(&self, f: impl FnOnce(&Worker) -> R) -> R {
+        let nested = worker::with_current(|worker| worker.is_some());
+        assert!(
+            !nested,
+            "this thread is running a runtime already: inside of a task, `await` the future or use `create_task`; \
+             a second runtime needs a thread of its own"
+        );
+        let taken = {
+            let mut slot = self.worker.lock();
+            match &*slot {
+                Slot::Free(_) => std::mem::replace(&mut *slot, Slot::Taken),
+                Slot::Taken => {
+                    drop(slot);
+                    panic!("another thread is in `run` of this runtime: use its `Handle` to add work");
+                }
+                Slot::Closed => {
+                    drop(slot);
+                    panic!("this runtime is closed: build a new one");
+                }
+            }
+        };
+        let Slot::Free(worker) = taken else { unreachable!("only a free slot is taken") };
+        let returned = Returned { engine: self, worker: Some(worker) };
+        let worker = &returned.worker.as_ref().expect("there until dropped").0;
+        worker.enter(|| f(worker))
+    }
+}
+
+/// Brings worker 0 back into its slot, also when main panicked.
+struct Returned<'a> {
+    engine: &'a Engine,
+    worker: Option<Box<Parked>>,
+}
+
+impl Drop for Returned<'_> {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            *self.engine.worker.lock() = Slot::Free(worker);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if matches!(*self.worker.lock(), Slot::Free(_)) && !thread::panicking() {
+            if worker::with_current(|worker| worker.is_some()) {
+                // Cannot wait here: a runtime dropped inside of another (or of itself) is closed by a thread.
+                return self.close_elsewhere();
+            }
+            self.close();
+        } else if matches!(*self.worker.lock(), Slot::Free(_)) {
+            self.close_elsewhere();
+        }
+    }
+}
+
+impl Engine {
+    /// Closes on a thread of its own, without waiting.
+    fn close_elsewhere(&mut self) {
+        let slot = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
+        let engine = Self {
+            shared: Arc::clone(&self.shared),
+            worker: Mutex::new(slot),
+            threads: Mutex::new(std::mem::take(&mut *self.threads.lock())),
+        };
+        let name = format!("{}-close", self.shared.config.thread_name);
+        let closer = thread::Builder::new().name(name).spawn(move || drop(engine));
+        if let Err(error) = closer {
+            let message =
+                format!("a runtime was dropped where it cannot be closed, and no thread could be made for it: {error}");
+            self.shared.reporter.report(&ExceptionContext::new(message));
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Engine").field(&self.handle()).finish()
+    }
+}
+
+fn make_queues(config: &Config) -> (Vec<LocalQueue>, Vec<Option<queue::Stealer>>) {
+    if config.workers == 1 {
+        let queue = match config.seed {
+            Some(seed) => LocalQueue::Seeded(RefCell::new(Vec::new()), Random::new(seed)),
+            None => LocalQueue::Own(RefCell::new(VecDeque::new())),
+        };
+        return (vec![queue], vec![None]);
+    }
+    let deque = |_| {
+        let (worker, stealer) = queue::Worker::new();
+        (LocalQueue::Shared(worker), Some(stealer))
+    };
+    (0..config.workers).map(deque).unzip()
+}
+
+fn spawn_worker(shared: &Arc<Shared>, index: usize, queue: LocalQueue) -> io::Result<thread::JoinHandle<()>> {
+    let worker = Parked(Worker::new(Arc::clone(shared), index, queue));
+    let mut builder = thread::Builder::new().name(format!("{}-{index}", shared.config.thread_name));
+    if let Some(size) = shared.config.thread_stack_size {
+        builder = builder.stack_size(size);
+    }
+    builder.spawn(move || {
+        let worker = worker;
+        let worker = &worker.0;
+        worker.enter(|| worker.run_until(u64::MAX, || worker.shared().life() == Life::Closed));
+        worker.discard_queue();
+    })
+}
+
+/// The main future in its task: the future itself stays on the stack of `run`, so that it may borrow from its caller.
+struct Main<F: Future> {
+    place: *mut MainPlace<F>,
+}
+
+struct MainPlace<F: Future> {
+    future: Option<F>,
+    output: Option<F::Output>,
+}
+
+impl<F: Future> Future for Main<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: `run_main` keeps the place where it is until the task is complete, and with that this future gone; only worker 0, which is
+        // that thread, polls a task of kind `Main`.
+        let place: &mut MainPlace<F> = unsafe { &mut *self.get_mut().place };
+        let future = place.future.as_mut().expect("polled only while it is there");
+        // SAFETY: the place does not move, and the future is dropped in it.
+        match unsafe { Pin::new_unchecked(future) }.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(output) => {
+                place.output = Some(output);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<F: Future> Drop for Main<F> {
+    fn drop(&mut self) {
+        // SAFETY: as in `poll`; a task's future is dropped by its poller, or at the end of `run_main`, both worker 0.
+        unsafe { (*self.place).future = None };
+    }
+}
+
+fn run_main<F: Future>(
+    worker: &Worker,
+    future: F,
+    started: impl FnOnce(&TaskRef),
+    location: &'static Location<'static>,
+) -> Result<F::Output, CancelledError> {
+    /// Ends the main task when the loop unwinds, which only a bug in the engine can cause: the future must not outlive this stack.
+    struct EndMain<'a>(&'a Worker, TaskRef);
+
+    impl Drop for EndMain<'_> {
+        fn drop(&mut self) {
+            if !self.1.done() && !harness::drop_unpolled(&self.1, &**self.0.shared(), "`run` was left") {
+                std::process::abort();
+            }
+        }
+    }
+
+    let mut place = MainPlace { future: Some(future), output: None };
+    let shared = worker.shared();
+    let options = Options { name: None, context: None, eager: Some(false), kind: Kind::Main, location };
+    let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
+    let ended = EndMain(worker, task.task_ref());
+    started(&ended.1);
+    worker.run_until(u64::MAX, || ended.1.done());
+    drop(ended);
+    match task.result().expect("main has ended, and nobody else has its handle") {
+        Ok(()) => Ok(place.output.take().expect("stored before the task was complete")),
+        Err(TaskError::Cancelled(error)) => Err(error),
+        Err(TaskError::Panicked(panic)) => panic.resume(),
+    }
+}
+
+/// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that.
+fn close_tasks(worker: &Worker) {
+    let shared = worker.shared();
+    let deadline = shared.config.shutdown_grace.map_or(u64::MAX, |grace| shared.clock.deadline(grace));
+    // R-11: what main created right before its end still gets its first step: whatever has not started is cancelled by its poller
+    // after that step (`harness::end_poll`), the rest here.
+    shared.set_life(Life::Closing);
+    for remote in &shared.remotes {
+        for task in remote.tasks.collect() {
+            if task.header().state.has_started() {
+                harness::sweep(task.header());
+            }
+        }
+    }
+    worker.run_until(deadline, || shared.alive() == 0);
+}
+
+/// Phase 3.
+fn close_extensions(worker: &Worker) {
+    let shared = worker.shared();
+    let extensions = shared.extensions.all();
+    for extension in &extensions {
+        let shared = Arc::clone(shared);
+        extension.begin_close(Arc::new(move || shared.remotes[0].parker.unpark()));
+    }
+    let limit = extensions.iter().filter_map(|extension| extension.close_timeout()).max();
+    let deadline = limit.map_or(u64::MAX, |limit| real_deadline(shared, limit));
+    worker.run_until(deadline, || extensions.iter().all(|extension| extension.is_closed()));
+    for extension in extensions.iter().filter(|extension| !extension.is_closed()) {
+        shared.reporter.report(&ExceptionContext::new(extension.still_busy()));
+    }
+}
+
+/// A deadline in real time; a virtual clock does not move while something outside of the runtime is waited for.
+fn real_deadline(shared: &Shared, limit: Duration) -> u64 {
+    if shared.clock.is_virtual() { u64::MAX } else { shared.clock.deadline(limit) }
+}
+
+/// Phase 4. A worker that is stuck in a poll for longer than the grace period is left behind: its thread ends when the poll does.
+fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
+    let Some(grace) = shared.config.shutdown_grace else {
+        for thread in threads {
+            // A worker catches every panic of a user's; if it ends by one all the same, there is nothing left to do for it.
+            let _ = thread.join();
+        }
+        return;
+    };
+    let limit = std::time::Instant::now() + grace.max(Duration::from_millis(10));
+    for thread in threads {
+        while !thread.is_finished() && std::time::Instant::now() < limit {
+            thread::sleep(Duration::from_micros(200));
+        }
+        if thread.is_finished() {
+            let _ = thread.join();
+        } else {
+            let name = String::from(thread.thread().name().unwrap_or("a worker"));
+            let message = format!("{name} is still stuck in a poll at the end of the runtime, and is left behind");
+            shared.reporter.report(&ExceptionContext::new(message));
+        }
+    }
+}
+
+/// Phase 5: takes in nothing more, drops and names what is left.
+fn discard(worker: &Worker) {
+    let shared = worker.shared();
+    worker.enter(|| {
+        for remote in &shared.remotes {
+            remote.tasks.close();
+        }
+        worker.discard_queue();
+        while shared.injector.steal().is_some() {}
+        while shared.pop_pinned().is_some() {}
+        for remote in &shared.remotes {
+            for task in remote.tasks.collect() {
+                drop_left_over(shared, &task);
+            }
+        }
+    });
+}
+
+fn drop_left_over(shared: &Arc<Shared>, task: &TaskRef) {
+    let is_task = crate::task::handle::is_listed(task.header().kind);
+    let dropped = harness::drop_unpolled(task, &**shared, "the runtime was closed before this task had ended");
+    if dropped && is_task && task.header().state.has_started() {
+        let message = "a task was still alive at the end of the shutdown's grace period and was dropped";
+        shared.reporter.report(&ExceptionContext::new(message).with_task(task.clone()));
+    }
+}
+
+/// What another crate attaches to a runtime with [`Handle::extension`], and how it is closed.
+pub trait Extension: Any + Send + Sync {
+    /// Takes in nothing more, and calls `wake` whenever [`is_closed`](Self::is_closed) may have become true. Does not block.
+    fn begin_close(&self, wake: Arc<dyn Fn() + Send + Sync>);
+
+    /// Whether all its threads have ended.
+    fn is_closed(&self) -> bool;
+
+    /// How long to wait for that; `None` is without limit.
+    fn close_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What to report when that was not long enough.
+    fn still_busy(&self) -> String {
+        String::from("a part of the runtime did not end in time")
+    }
+}
+
+/// The extensions of a runtime, and what `run_forever` waits for.
+#[derive(Default)]
+pub(crate) struct Extensions {
+    attached: Mutex<Vec<(TypeId, Arc<dyn Extension>)>>,
+    /// Cancelled by `stop`.
+    forever: Mutex<CancelScope>,
+}
+
+impl Extensions {
+    pub(crate) fn get_or_insert<E: Extension>(&self, make: impl FnOnce() -> E) -> Arc<E> {
+        let find = || {
+            let attached = self.attached.lock();
+            attached.iter().find(|(id, _)| *id == TypeId::of::<E>()).map(|(_, found)| Arc::clone(found))
+        };
+        let found = find().unwrap_or_else(|| {
+            // Made with nothing locked: it is another crate's code. Of two made at once one is dropped.
+            let made: Arc<dyn Extension> = Arc::new(make());
+            let mut attached = self.attached.lock();
+            match attached.iter().find(|(id, _)| *id == TypeId::of::<E>()) {
+                Some((_, found)) => Arc::clone(found),
+                None => {
+                    attached.push((TypeId::of::<E>(), Arc::clone(&made)));
+                    made
+                }
+            }
+        });
+        let found: Arc<dyn Any + Send + Sync> = found;
+        found.downcast::<E>().unwrap_or_else(|_| unreachable!("found under its type"))
+    }
+
+    fn all(&self) -> Vec<Arc<dyn Extension>> {
+        self.attached.lock().iter().map(|(_, extension)| Arc::clone(extension)).collect()
+    }
+
+    pub(crate) fn stop(&self) {
+        let scope = self.forever.lock().clone();
+        scope.cancel();
+    }
+
+    fn begin_forever(&self) -> CancelScope {
+        self.forever.lock().clone()
+    }
+
+    fn end_forever(&self) {
+        *self.forever.lock() = CancelScope::new();
+    }
+}

@@ -1,0 +1,374 @@
+//! `Handle`: a runtime from outside and from inside; asyncio's loop methods.
+
+use crate::context::Context as VarContext;
+use crate::report::{self, ExceptionContext};
+use crate::scheduler::worker::{self};
+use crate::scheduler::{Life, Shared};
+use crate::task::builder::TaskBuilder;
+use crate::task::error::PanicError;
+use crate::task::{Promise, Task, TaskRef};
+use crate::time::sleep_until;
+use parking_lot::Mutex;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A handle to a runtime: creates tasks and calls on it, from any thread. Cheap to clone.
+///
+/// It does not keep the runtime running. On one that is closed, new tasks end cancelled at once and callbacks do not run.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Handle, testing};
+///
+/// testing::block_on(async {
+///     let handle = Handle::current();
+///     let task = handle.create_task(async { 1 });
+///     assert_eq!(task.await.unwrap(), 1);
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// The runtime that this thread is running.
+    ///
+    /// # Panics
+    ///
+    /// When there is none; [`try_current`](Self::try_current) asks.
+    #[doc(alias = "get_running_loop")]
+    #[track_caller]
+    pub fn current() -> Self {
+        worker::with_current_or_panic("Handle::current", |worker| Self(Arc::clone(worker.shared())))
+    }
+
+    /// The runtime that this thread is running, if it is running one.
+    pub fn try_current() -> Option<Self> {
+        worker::with_current(|worker| worker.map(|worker| Self(Arc::clone(worker.shared()))))
+    }
+
+    /// Makes `future` a task of this runtime, from any thread; see [`create_task`](crate::create_task).
+    ///
+    /// On a closed runtime the future is dropped and the task has ended cancelled, with a message that says so.
+    #[track_caller]
+    pub fn create_task<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        TaskBuilder::new().create_on(&self.0, future, Location::caller())
+    }
+
+    /// As [`create_task`](Self::create_task), with what the builder says.
+    #[track_caller]
+    pub fn create_task_with<F>(&self, builder: TaskBuilder, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        builder.create_on(&self.0, future, Location::caller())
+    }
+
+    /// A [`Promise`] of this runtime: its done callbacks are queued here.
+    #[doc(alias = "create_future")]
+    #[track_caller]
+    pub fn create_promise<T>(&self) -> (Promise<T>, Task<T>) {
+        Promise::on_runtime(self.0.id, Location::caller())
+    }
+
+    /// All tasks of this runtime that have not ended. Complete for tasks created before the call; of those created or ended
+    /// while it runs, some are in it and some are not.
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        self.0.all_tasks()
+    }
+
+    /// Runs `callback` soon, as queued work of the runtime, in the current context. A panic goes to the exception handler.
+    ///
+    /// # Cancellation
+    ///
+    /// [`CallHandle::cancel`], unless it has begun to run. Dropping the handle does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, Promise, testing};
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Promise::new();
+    ///     Handle::current().call_soon(move || promise.set_result(1).unwrap());
+    ///     assert_eq!(task.await.unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn call_soon(&self, callback: impl FnOnce() + Send + 'static) -> CallHandle {
+        let call = CallHandle::new(callback, None);
+        let (shared, queued) = (Arc::clone(&self.0), call.clone());
+        report::queue(&self.0, async move { queued.run(&shared) }, Location::caller());
+        call
+    }
+
+    /// [`call_soon`](Self::call_soon): here every thread may call it.
+    #[track_caller]
+    pub fn call_soon_threadsafe(&self, callback: impl FnOnce() + Send + 'static) -> CallHandle {
+        self.call_soon(callback)
+    }
+
+    /// Runs `callback` after `delay`; see [`call_soon`](Self::call_soon).
+    #[track_caller]
+    pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + Send + 'static) -> CallHandle {
+        let when = self.0.clock.deadline(delay);
+        self.call_at_nanos(when, callback, Location::caller())
+    }
+
+    /// Runs `callback` at a moment of [`time`](Self::time); see [`call_soon`](Self::call_soon).
+    #[track_caller]
+    pub fn call_at(&self, when: Instant, callback: impl FnOnce() + Send + 'static) -> CallHandle {
+        let when = self.0.clock.nanos_of(when);
+        self.call_at_nanos(when, callback, Location::caller())
+    }
+
+    fn call_at_nanos(
+        &self,
+        when: u64,
+        callback: impl FnOnce() + Send + 'static,
+        location: &'static Location<'static>,
+    ) -> CallHandle {
+        let when = self.0.clock.instant(when);
+        let call = CallHandle::new(callback, Some(when));
+        let (shared, queued) = (Arc::clone(&self.0), call.clone());
+        let wait = async move {
+            if queued.wait_until(when).await {
+                queued.run(&shared);
+            }
+        };
+        report::queue(&self.0, wait, location);
+        call
+    }
+
+    /// The runtime's time: [`Instant::now`], or what a virtual clock shows.
+    pub fn time(&self) -> Instant {
+        self.0.clock.instant(self.0.clock.now())
+    }
+
+    /// Ends [`Engine::run_forever`](crate::Engine::run_forever); if nothing is in it, the next one returns at once.
+    pub fn stop(&self) {
+        self.0.extensions.stop();
+    }
+
+    /// Whether the runtime has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.0.life() == Life::Closed
+    }
+
+    /// Whether both are handles to the same runtime.
+    pub fn is_same(&self, other: &Handle) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether the current thread is one of this runtime's workers.
+    pub fn is_current(&self) -> bool {
+        crate::scheduler::with_worker_of(&self.0, |worker| worker.is_some())
+    }
+
+    /// Whether the runtime was built in debug mode.
+    pub fn debug(&self) -> bool {
+        self.0.config.debug
+    }
+
+    /// How many workers the runtime has.
+    pub fn workers(&self) -> usize {
+        self.0.workers()
+    }
+
+    /// Replaces what is told of failures that nobody waits for; `None` goes back to the log.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, create_task, testing, yield_now};
+    /// use std::sync::mpsc;
+    ///
+    /// testing::block_on(async {
+    ///     let (tx, rx) = mpsc::channel();
+    ///     Handle::current().set_exception_handler(Some(move |report: &runtime_core::ExceptionContext| {
+    ///         tx.send(report.error.clone().unwrap().to_string()).unwrap();
+    ///     }));
+    ///     drop(create_task(async { panic!("lost") }));
+    ///     yield_now().await;
+    ///     assert_eq!(rx.try_recv().unwrap(), "panicked: lost");
+    /// });
+    /// ```
+    pub fn set_exception_handler<H>(&self, handler: Option<H>)
+    where
+        H: Fn(&ExceptionContext) + Send + Sync + 'static,
+    {
+        self.0.reporter.set_handler(handler.map(|handler| Arc::new(handler) as _));
+    }
+
+    /// Tells the exception handler.
+    pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        self.0.reporter.report(context);
+    }
+
+    /// The number of the runtime; unique in the process.
+    pub fn id(&self) -> u32 {
+        self.0.id
+    }
+
+    /// Says that work outside of the runtime will come back to it, until the guard goes: a virtual clock stands still meanwhile.
+    pub fn outside_work(&self) -> OutsideWork {
+        self.0.outside_begins();
+        OutsideWork(Arc::clone(&self.0))
+    }
+
+    /// What another crate attaches to the runtime, made at the first call for that type.
+    pub fn extension<E: crate::Extension>(&self, make: impl FnOnce() -> E) -> Arc<E> {
+        self.0.extensions.get_or_insert(make)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (searching, sleeping) = self.0.idle.counts();
+        f.debug_struct("Handle")
+            .field("id", &self.0.id)
+            .field("life", &self.0.life())
+            .field("workers", &self.0.workers())
+            .field("searching", &searching)
+            .field("sleeping", &sleeping)
+            .finish_non_exhaustive()
+    }
+}
+
+/// See [`Handle::outside_work`].
+#[must_use = "the work ends when this is dropped"]
+pub struct OutsideWork(Arc<Shared>);
+
+impl Drop for OutsideWork {
+    fn drop(&mut self) {
+        self.0.outside_ends();
+    }
+}
+
+impl fmt::Debug for OutsideWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OutsideWork(runtime {})", self.0.id)
+    }
+}
+
+/// A callback that was given to `call_soon`, `call_later` or `call_at`.
+#[derive(Clone)]
+pub struct CallHandle(Arc<Call>);
+
+struct Call {
+    /// The callback with its context, until it begins to run or is cancelled: whoever takes it out decides.
+    callback: Mutex<Option<(VarContext, Box<dyn FnOnce() + Send>)>>,
+    when: Option<Instant>,
+    cancelled: std::sync::atomic::AtomicBool,
+    /// The wait of a timed call.
+    timer: Mutex<Option<crate::scope::CancelScope>>,
+}
+
+impl CallHandle {
+    fn new(callback: impl FnOnce() + Send + 'static, when: Option<Instant>) -> Self {
+        Self(Arc::new(Call {
+            callback: Mutex::new(Some((VarContext::current(), Box::new(callback)))),
+            when,
+            cancelled: std::sync::atomic::AtomicBool::new(false),
+            timer: Mutex::new(when.map(|_| crate::scope::CancelScope::new())),
+        }))
+    }
+
+    /// Keeps the callback from running. After this has returned it does not begin any more; true if that is
+    /// due to this call, false if it had begun or was cancelled before. A timer is disarmed.
+    pub fn cancel(&self) -> bool {
+        let callback = self.0.callback.lock().take();
+        let first = callback.is_some();
+        if first {
+            // Relaxed: the lock above orders what matters.
+            self.0.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+            drop(callback);
+            let timer = self.0.timer.lock().clone();
+            if let Some(timer) = timer {
+                timer.cancel();
+            }
+        }
+        first
+    }
+
+    /// Whether [`cancel`](Self::cancel) came in time.
+    pub fn cancelled(&self) -> bool {
+        self.0.cancelled.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// When a timed callback is to run.
+    pub fn when(&self) -> Option<Instant> {
+        self.0.when
+    }
+
+    /// True when the moment has come, false when the call was cancelled before.
+    async fn wait_until(&self, when: Instant) -> bool {
+        let timer = self.0.timer.lock().clone();
+        match timer {
+            Some(timer) => timer.run(sleep_until(when)).await.is_ok(),
+            None => true,
+        }
+    }
+
+    fn run(&self, shared: &Shared) {
+        let taken = self.0.callback.lock().take();
+        let Some((mut context, callback)) = taken else { return };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| context.run(callback))) {
+            shared.reporter.callback_panicked(None, PanicError::new(payload));
+        }
+    }
+}
+
+impl fmt::Debug for CallHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallHandle").field("when", &self.0.when).field("cancelled", &self.cancelled()).finish()
+    }
+}
+
+/// The task whose code runs here; `None` outside of any, and in callbacks.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{TaskBuilder, current_task, testing};
+///
+/// assert!(current_task().is_none());
+/// testing::block_on(async {
+///     let task = TaskBuilder::new().name("me").create_task(async { current_task().unwrap().get_name() });
+///     assert_eq!(task.await.unwrap(), "me");
+/// });
+/// ```
+pub fn current_task() -> Option<TaskRef> {
+    let task = crate::current::task()?;
+    crate::task::handle::is_listed(task.header().kind).then(|| TaskRef::clone(&task))
+}
+
+/// All tasks of the current runtime that have not ended; see [`Handle::all_tasks`]. Empty outside of a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{all_tasks, create_task, testing, yield_now};
+///
+/// testing::block_on(async {
+///     let task = create_task(async {});
+///     assert_eq!(all_tasks().len(), 2, "main and the new one");
+///     task.await.unwrap();
+///     assert_eq!(all_tasks().len(), 1);
+/// });
+/// ```
+pub fn all_tasks() -> Vec<TaskRef> {
+    Handle::try_current().map_or_else(Vec::new, |handle| handle.all_tasks())
+}

@@ -1,0 +1,294 @@
+//! The work-stealing scheduler: what all workers share, and how tasks get into the queues.
+//!
+//! `README.md` beside this file tells the life of a spawn and of a wake, and argues why no wake-up is lost.
+
+pub(crate) mod idle;
+pub(crate) mod park;
+pub(crate) mod queue;
+pub(crate) mod worker;
+
+use crate::engine::Config;
+use crate::loom::Mutex;
+use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
+use crate::report::Reporter;
+use crate::task::cell::Header;
+use crate::task::cold::Callback;
+use crate::task::error::TaskError;
+use crate::task::registry::Shard;
+use crate::task::{Kind, Notified, Schedule, TaskRef};
+use crate::time::TimerShard;
+use crate::time::clock::Clock;
+use crossbeam_utils::CachePadded;
+use idle::Idle;
+use park::Parker;
+use queue::{Injector, Stealer};
+use std::collections::VecDeque;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::{Arc, Weak};
+use worker::Worker;
+
+/// How much later than its deadline the sentry fires a timer whose owner does not: enough for an owner that is about to.
+pub(crate) const SENTRY_GRACE: u64 = 500_000;
+
+/// The life of a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Life {
+    /// Taking in tasks.
+    Open = 0,
+    /// The sweep has begun: every task gets its one request.
+    Closing = 1,
+    /// No task is taken in any more; workers end.
+    Closed = 2,
+}
+
+/// What all workers of a runtime, and all who have a handle to it, share.
+pub(crate) struct Shared {
+    pub(crate) id: u32,
+    /// Itself, for what has to keep it.
+    this: Weak<Shared>,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) reporter: Reporter,
+    /// Parts of one worker that others read or take from.
+    pub(crate) remotes: Box<[CachePadded<Remote>]>,
+    /// Work from threads that are no workers.
+    pub(crate) injector: Injector,
+    /// Work that only worker 0 may do: the main future.
+    pinned: Mutex<VecDeque<Notified>>,
+    pinned_len: AtomicUsize,
+    pub(crate) idle: Idle,
+    life: AtomicU8,
+    /// Work outside of the runtime that will come back to it: while there is any, a virtual clock stands still.
+    pub(crate) outside: AtomicUsize,
+    /// Where foreign threads list their next task.
+    next_shard: AtomicUsize,
+    /// What other crates attach to the runtime.
+    pub(crate) extensions: crate::engine::Extensions,
+}
+
+/// The parts of a worker that others use.
+pub(crate) struct Remote {
+    /// Steals from its queue; none with a single worker.
+    pub(crate) stealer: Option<Stealer>,
+    /// The last-in slot: the task that the running one has just made ready.
+    pub(crate) lifo: AtomicPtr<Header>,
+    /// Counts polls; stands still while the worker is stuck in one. Written by the worker only.
+    pub(crate) polls: AtomicU32,
+    pub(crate) parker: Parker,
+    pub(crate) tasks: Shard,
+    pub(crate) timers: Arc<TimerShard>,
+    /// Tasks stolen by this worker from others, for reports.
+    pub(crate) stolen: AtomicU64,
+}
+
+impl Remote {
+    fn new(stealer: Option<Stealer>) -> CachePadded<Self> {
+        CachePadded::new(Self {
+            stealer,
+            lifo: AtomicPtr::new(std::ptr::null_mut()),
+            polls: AtomicU32::new(0),
+            parker: Parker::new(),
+            tasks: Shard::new(),
+            timers: Arc::new(TimerShard::new()),
+            stolen: AtomicU64::new(0),
+        })
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(id: u32, config: Config, stealers: Vec<Option<Stealer>>) -> Arc<Self> {
+        let workers = stealers.len();
+        Arc::new_cyclic(|this| Self {
+            id,
+            this: Weak::clone(this),
+            clock: Clock::new(config.virtual_time),
+            reporter: Reporter::default(),
+            config,
+            remotes: stealers.into_iter().map(Remote::new).collect(),
+            injector: Injector::new(),
+            pinned: Mutex::new(VecDeque::new()),
+            pinned_len: AtomicUsize::new(0),
+            idle: Idle::new(workers),
+            life: AtomicU8::new(Life::Open as u8),
+            outside: AtomicUsize::new(0),
+            next_shard: AtomicUsize::new(0),
+            extensions: crate::engine::Extensions::default(),
+        })
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// SeqCst: one order with the registry's locks is all that is needed, but this is never hot.
+    pub(crate) fn life(&self) -> Life {
+        match self.life.load(SeqCst) {
+            0 => Life::Open,
+            1 => Life::Closing,
+            _ => Life::Closed,
+        }
+    }
+
+    pub(crate) fn set_life(&self, life: Life) {
+        self.life.fetch_max(life as u8, SeqCst);
+    }
+
+    /// How many tasks are alive.
+    pub(crate) fn alive(&self) -> usize {
+        self.remotes.iter().map(|remote| remote.tasks.len()).sum()
+    }
+
+    pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
+        self.remotes.iter().flat_map(|remote| remote.tasks.tasks()).collect()
+    }
+
+    /// A shard for a task that a foreign thread creates.
+    pub(crate) fn foreign_shard(&self) -> u16 {
+        // Relaxed: only spreads the load.
+        (self.next_shard.fetch_add(1, Relaxed) % self.workers()) as u16
+    }
+
+    /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.
+    pub(crate) fn push_from_outside(&self, task: Notified) {
+        if task.header().kind == Kind::Main {
+            self.push_pinned(task);
+        } else {
+            self.injector.push(task);
+            self.notify();
+        }
+    }
+
+    fn push_pinned(&self, task: Notified) {
+        {
+            let mut pinned = self.pinned.lock();
+            pinned.push_back(task);
+            // Release: pairs with the acquire in `pop_pinned`.
+            self.pinned_len.store(pinned.len(), SeqCst);
+        }
+        self.remotes[0].parker.unpark();
+    }
+
+    pub(crate) fn pop_pinned(&self) -> Option<Notified> {
+        // Acquire: pairs with the store in `push_pinned`.
+        if self.pinned_len.load(Acquire) == 0 {
+            return None;
+        }
+        let mut pinned = self.pinned.lock();
+        let task = pinned.pop_front();
+        self.pinned_len.store(pinned.len(), SeqCst);
+        task
+    }
+
+    pub(crate) fn has_pinned(&self) -> bool {
+        self.pinned_len.load(SeqCst) > 0
+    }
+
+    /// Wakes a worker for work that was just pushed, if one is needed.
+    pub(crate) fn notify(&self) {
+        if let Some(worker) = self.idle.notify() {
+            self.remotes[worker].parker.unpark();
+        }
+    }
+
+    /// Makes a sleeper look around: for what only the sentry sees.
+    #[cold]
+    pub(crate) fn call_sentry(&self) {
+        if self.idle.any_asleep()
+            && let Some(worker) = self.idle.lookout()
+        {
+            self.remotes[worker].parker.unpark();
+        }
+    }
+
+    /// Wakes all workers, to look at the life of the runtime.
+    pub(crate) fn unpark_all(&self) {
+        self.remotes.iter().for_each(|remote| remote.parker.unpark());
+    }
+
+    /// Whether any queue holds work that any worker may do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.injector.is_empty()
+            || self.remotes.iter().any(|remote| remote.stealer.as_ref().is_some_and(|stealer| !stealer.is_empty()))
+    }
+
+    /// When the first timer of any worker but `except` is due.
+    pub(crate) fn next_timer_of_others(&self, except: usize) -> u64 {
+        let others = self.remotes.iter().enumerate().filter(|(index, _)| *index != except);
+        others.map(|(_, remote)| remote.timers.next()).min().unwrap_or(u64::MAX)
+    }
+
+    /// Takes the task out of a worker's last-in slot.
+    pub(crate) fn take_lifo(&self, worker: usize) -> Option<Notified> {
+        let slot = &self.remotes[worker].lifo;
+        // Relaxed: a mere look, to spare the write. AcqRel below: pairs with the swap that put it in.
+        if slot.load(Relaxed).is_null() {
+            return None;
+        }
+        let task = NonNull::new(slot.swap(std::ptr::null_mut(), AcqRel))?;
+        // SAFETY: the slot is an entry of a queue: whoever swaps the pointer out has the right and the duty that was put in.
+        Some(unsafe { Notified::new(task) })
+    }
+
+    /// Outside work begins; see [`outside`](Self::outside).
+    pub(crate) fn outside_begins(&self) {
+        self.outside.fetch_add(1, SeqCst);
+    }
+
+    pub(crate) fn outside_ends(&self) {
+        if self.outside.fetch_sub(1, SeqCst) == 1 && self.clock.is_virtual() {
+            self.remotes[0].parker.unpark();
+        }
+    }
+}
+
+impl Schedule for Shared {
+    unsafe fn schedule(this: *const Self, task: Notified) {
+        let mut task = Some(task);
+        worker::with_current(|worker| {
+            if let Some(worker) = worker
+                && std::ptr::eq(Arc::as_ptr(worker.shared()), this)
+            {
+                task = worker.push_woken(task.take().expect("pushed once"));
+            }
+        });
+        let Some(task) = task else { return };
+        // SAFETY: alive by the caller's promise. From the push on nothing but this reference keeps it alive: the task may run and end
+        // on another thread before `push_from_outside` returns.
+        let shared = unsafe {
+            Arc::increment_strong_count(this);
+            Arc::from_raw(this)
+        };
+        shared.push_from_outside(task);
+    }
+
+    fn release(&self, task: &TaskRef) {
+        let shard = &self.remotes[usize::from(task.header().shard)].tasks;
+        // SAFETY: inserted by its creator into this very shard, and removed once, by its completer.
+        let left = unsafe { shard.remove(task.as_raw()) };
+        if left == 0 && self.life() != Life::Open {
+            // The shutdown waits for the last one.
+            self.remotes[0].parker.unpark();
+        }
+    }
+
+    fn unretrieved(&self, task: &TaskRef, error: TaskError) {
+        self.reporter.unretrieved(task, error);
+    }
+
+    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<Callback>) {
+        let shared = self.this.upgrade().expect("a worker of the runtime keeps it");
+        crate::report::queue_callbacks(&shared, task, callbacks);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.life() != Life::Open
+    }
+}
+
+/// Runs `f` with the worker of this runtime that the current thread is, if it is one.
+pub(crate) fn with_worker_of<R>(shared: &Shared, f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    worker::with_current(|worker| f(worker.filter(|worker| std::ptr::eq(Arc::as_ptr(worker.shared()), shared))))
+}

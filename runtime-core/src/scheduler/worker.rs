@@ -1,0 +1,513 @@
+//! One worker: its loop, its search for work, its sleep. The loop is `run_until`; all else serves it.
+
+use super::park::TimerSlack;
+use super::queue::{LocalQueue, Random};
+use super::{Life, SENTRY_GRACE, Shared};
+use crate::current;
+use crate::task::harness::{self, Ran};
+use crate::task::{Kind, Notified};
+use crate::time::TimerShard;
+use runtime_timers::Key;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::task::Waker;
+use std::time::Duration;
+
+/// Every so many polls the injector comes before the own queue. A prime, so that it does not fall into step with
+/// the program; picked out of thin air (Go and Tokio take the same).
+const INJECTOR_INTERVAL: u32 = 61;
+/// Every so many polls the clock is read for the own timers: 25 ns spread over as many polls.
+const TIMER_INTERVAL: u32 = 16;
+/// How many tasks may come out of the last-in slot in a row before the queue has its turn.
+const LIFO_STREAK: u8 = 3;
+/// How deep eager tasks may nest on one stack.
+const EAGER_DEPTH: u32 = 64;
+/// Ids are taken from the process's counter in blocks of this size.
+const ID_BLOCK: u64 = 64;
+/// How long the sentry goes on looking at the last-in slots when nothing happens there, and how often it does.
+const WATCH_ROUNDS: u32 = 3;
+const WATCH_PERIOD: u64 = 1_000_000;
+/// A poll in which nothing moves for so many spins is long enough that taking its last-in task costs nothing (about 5 µs).
+const STUCK_SPINS: u32 = 150;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A number for a task that is created by no worker.
+pub(crate) fn foreign_id() -> u64 {
+    // Relaxed: only has to be unique.
+    NEXT_ID.fetch_add(1, Relaxed)
+}
+
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    index: usize,
+    queue: LocalQueue,
+    /// Counts tasks taken, for the intervals above.
+    tick: Cell<u32>,
+    /// How many tasks in a row came out of the last-in slot.
+    lifo_streak: Cell<u8>,
+    /// Whether `Idle` counts this worker as searching.
+    searching: Cell<bool>,
+    /// The main future when it is ready, and how many tasks go before it. (Worker 0 of several only.)
+    main: Cell<Option<(Notified, usize)>>,
+    /// Task numbers of this worker: the next one, and the end of the block.
+    ids: Cell<(u64, u64)>,
+    /// How many eager tasks are on the stack.
+    eager_depth: Cell<u32>,
+    random: Random,
+}
+
+/// Runs `f` with the worker that this thread is, if it is one.
+#[inline]
+pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    let worker = current::worker().cast::<Worker>();
+    // SAFETY: set by `Worker::enter` for as long as the worker is borrowed there; the reference does not leave `f`.
+    f(unsafe { worker.as_ref() })
+}
+
+/// As [`with_current`], for what cannot work elsewhere.
+#[track_caller]
+pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R) -> R {
+    with_current(|worker| match worker {
+        Some(worker) => f(worker),
+        None => panic!(
+            "`{what}` needs a runtime, and this thread is running none: call it inside of `runtime::run` or \
+             `#[runtime::main]`, or use a `Handle` (from another thread: `run_coroutine_threadsafe`)"
+        ),
+    })
+}
+
+struct Left {
+    before: *const (),
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        current::set_worker(self.before);
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Self {
+        let random = Random::new(index as u64 + 1);
+        Self {
+            shared,
+            index,
+            queue,
+            tick: Cell::new(0),
+            lifo_streak: Cell::new(0),
+            searching: Cell::new(false),
+            main: Cell::new(None),
+            ids: Cell::new((0, 0)),
+            eager_depth: Cell::new(0),
+            random,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Makes this thread the worker while `f` runs.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()) };
+        let parker = &self.shared.remotes[self.index].parker;
+        parker.adopt_thread();
+        let slack = TimerSlack::finest();
+        let result = f();
+        drop(slack);
+        parker.release_thread();
+        result
+    }
+
+    /// The next task number.
+    pub(crate) fn next_id(&self) -> u64 {
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            next = NEXT_ID.fetch_add(ID_BLOCK, Relaxed);
+            end = next + ID_BLOCK;
+        }
+        self.ids.set((next + 1, end));
+        next
+    }
+
+    // Pushing.
+
+    /// Takes a task that was woken or created here. Gives it back if only worker 0 may run it and this is another.
+    pub(crate) fn push_woken(&self, task: Notified) -> Option<Notified> {
+        if task.header().kind == Kind::Main {
+            return self.push_main(task);
+        }
+        if self.shared.workers() == 1 {
+            self.queue.push(task);
+        } else {
+            self.push_lifo(task);
+        }
+        None
+    }
+
+    /// Takes a task that was woken while it ran: behind everything that is ready here.
+    fn push_yielded(&self, task: Notified) {
+        if task.header().kind == Kind::Main {
+            if let Some(task) = self.push_main(task) {
+                self.shared.push_from_outside(task);
+            }
+            return;
+        }
+        let alone = self.shared.workers() == 1;
+        let first = alone || self.queue.len() == 0;
+        self.queue.push(task);
+        if !first {
+            self.shared.notify();
+        }
+    }
+
+    fn push_main(&self, task: Notified) -> Option<Notified> {
+        if self.shared.workers() == 1 {
+            self.queue.push(task);
+            return None;
+        }
+        if self.index != 0 {
+            return Some(task);
+        }
+        self.main.set(Some((task, self.queue.len())));
+        None
+    }
+
+    fn push_lifo(&self, task: Notified) {
+        let slot = &self.shared.remotes[self.index].lifo;
+        // AcqRel: pairs with the swap that takes it out. Together with `is_watched` and the sentry's announcement SeqCst-like on
+        // account of the fence in `notify` and `announce_lookout`.
+        let displaced = slot.swap(task.task().as_ptr(), SeqCst);
+        match std::ptr::NonNull::new(displaced) {
+            Some(displaced) => {
+                // SAFETY: swapped out of the slot: its right and duty are ours.
+                self.queue.push(unsafe { Notified::new(displaced) });
+                self.shared.notify();
+            }
+            None if !self.shared.idle.is_watched() => self.shared.call_sentry(),
+            None => {}
+        }
+    }
+
+    /// Arms a timer in this worker's wheel.
+    pub(crate) fn arm(&self, deadline: u64, waker: Waker) -> (Arc<TimerShard>, Key) {
+        let shard = Arc::clone(self.timers());
+        let armed = shard.arm(deadline, waker);
+        if armed.is_first
+            && self.shared.workers() > 1
+            && self.shared.idle.lookout_is_later_than(deadline.saturating_add(SENTRY_GRACE))
+        {
+            self.shared.call_sentry();
+        }
+        (shard, armed.key)
+    }
+
+    fn timers(&self) -> &Arc<TimerShard> {
+        &self.shared.remotes[self.index].timers
+    }
+
+    /// Runs the first poll of a task here and now, unless eager tasks are nested too deep: then it is queued.
+    pub(crate) fn run_eagerly(&self, task: Notified) {
+        let depth = self.eager_depth.get();
+        self.eager_depth.set(depth + 1);
+        let ran = harness::run_eagerly(task, &*self.shared);
+        self.eager_depth.set(depth);
+        if let Ran::Again(task) = ran {
+            self.push_yielded(task);
+        }
+    }
+
+    pub(crate) fn may_run_eagerly(&self) -> bool {
+        self.eager_depth.get() < EAGER_DEPTH
+    }
+
+    // The loop.
+
+    /// Works until `done` says so, or until `deadline` on the runtime's clock.
+    pub(crate) fn run_until(&self, deadline: u64, done: impl Fn() -> bool) {
+        while !done() {
+            match self.next_task() {
+                Some(task) => self.run(task),
+                None if self.shared.clock.now() >= deadline => break,
+                None => self.rest(deadline, &done),
+            }
+        }
+        self.stop_searching();
+    }
+
+    fn run(&self, task: Notified) {
+        self.stop_searching();
+        let polls = &self.shared.remotes[self.index].polls;
+        // Relaxed, no read-modify-write: only written here; the sentry needs no more than to see it move.
+        polls.store(polls.load(Relaxed).wrapping_add(1), Relaxed);
+        if let Ran::Again(task) = harness::run(task, &*self.shared) {
+            self.push_yielded(task);
+        }
+    }
+
+    /// A task that this worker can run without searching.
+    fn next_task(&self) -> Option<Notified> {
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        if tick % TIMER_INTERVAL == 0 {
+            self.fire_timers();
+        }
+        if tick % INJECTOR_INTERVAL == 0
+            && let Some(task) = self.shared.injector.steal()
+        {
+            return Some(task);
+        }
+        self.next_main().or_else(|| self.next_local()).or_else(|| self.next_injected())
+    }
+
+    fn next_main(&self) -> Option<Notified> {
+        if self.index != 0 || self.shared.workers() == 1 {
+            return None;
+        }
+        if let Some(task) = self.shared.pop_pinned() {
+            return Some(task);
+        }
+        let (task, wait) = self.main.take()?;
+        if wait == 0 || self.queue.len() == 0 {
+            return Some(task);
+        }
+        self.main.set(Some((task, wait - 1)));
+        None
+    }
+
+    fn next_local(&self) -> Option<Notified> {
+        if self.shared.workers() == 1 {
+            return self.queue.pop();
+        }
+        let streak = self.lifo_streak.get();
+        if streak < LIFO_STREAK
+            && let Some(task) = self.shared.take_lifo(self.index)
+        {
+            self.lifo_streak.set(streak + 1);
+            return Some(task);
+        }
+        self.lifo_streak.set(0);
+        self.queue.pop().or_else(|| self.shared.take_lifo(self.index))
+    }
+
+    fn next_injected(&self) -> Option<Notified> {
+        if self.shared.injector.is_empty() {
+            return self.pinned_of_one();
+        }
+        match self.queue.shared() {
+            Some(queue) => self.shared.injector.steal_into(queue),
+            // One worker: all that is there, in its order.
+            None => {
+                while let Some(task) = self.shared.injector.steal() {
+                    self.queue.push(task);
+                }
+                self.queue.pop()
+            }
+        }
+    }
+
+    /// The main future woken from outside, where there is but one worker.
+    fn pinned_of_one(&self) -> Option<Notified> {
+        if self.index == 0 { self.shared.pop_pinned() } else { None }
+    }
+
+    /// Fires own timers that are due; with several workers, also those of owners who are late.
+    fn fire_timers(&self) -> bool {
+        let own = self.timers();
+        if own.next() == u64::MAX && self.shared.workers() == 1 {
+            return false;
+        }
+        let others = self.shared.next_timer_of_others(self.index);
+        if own.next().min(others) == u64::MAX {
+            return false;
+        }
+        let now = self.shared.clock.now();
+        let mut any = own.fire(now);
+        if others.saturating_add(SENTRY_GRACE) <= now {
+            for remote in &self.shared.remotes {
+                any |= remote.timers.fire(now.saturating_sub(SENTRY_GRACE));
+            }
+        }
+        any
+    }
+
+    // Searching and sleeping.
+
+    /// Nothing is ready here: searches elsewhere, then sleeps.
+    fn rest(&self, deadline: u64, done: &impl Fn() -> bool) {
+        if self.shared.workers() == 1 {
+            return self.rest_alone(deadline, done);
+        }
+        if !self.searching.get() {
+            self.searching.set(self.shared.idle.begin_search());
+        }
+        if self.searching.get()
+            && let Some(task) = self.steal()
+        {
+            return self.run(task);
+        }
+        if !self.fire_timers() {
+            self.sleep(deadline, done);
+        }
+    }
+
+    /// The searcher has found work, or gives up looking because it stops altogether.
+    fn stop_searching(&self) {
+        if self.searching.replace(false) && self.shared.idle.end_search() && self.shared.has_work() {
+            // The last searcher passes the duty on.
+            self.shared.notify();
+        }
+    }
+
+    fn steal(&self) -> Option<Notified> {
+        let queue = self.queue.shared()?;
+        let workers = self.shared.workers();
+        let start = self.random.below(workers);
+        (0..workers).map(|step| (start + step) % workers).filter(|victim| *victim != self.index).find_map(|victim| {
+            let remote = &self.shared.remotes[victim];
+            let task = remote.stealer.as_ref()?.steal_into(queue)?;
+            let stolen = &self.shared.remotes[self.index].stolen;
+            stolen.store(stolen.load(Relaxed) + 1, Relaxed);
+            Some(task)
+        })
+    }
+
+    /// Whether there is a reason not to sleep. Looked at after `fall_asleep`, whose fence makes this complete.
+    fn must_not_sleep(&self, done: &impl Fn() -> bool) -> bool {
+        done()
+            || self.shared.has_work()
+            || self.index == 0 && self.shared.has_pinned()
+            || self.index != 0 && self.shared.life() == Life::Closed
+    }
+
+    fn sleep(&self, deadline: u64, done: &impl Fn() -> bool) {
+        let idle = &self.shared.idle;
+        let asleep = idle.fall_asleep(self.index, self.searching.replace(false));
+        let mut sentry = asleep.sentry;
+        let mut rounds = 0;
+        let mut found = None;
+        while !self.must_not_sleep(done) {
+            let wake_at = self.timers().next().min(deadline);
+            let wake_at = if sentry { self.announce(wake_at, rounds) } else { wake_at };
+            if sentry && (rounds == 0 || found.is_none()) {
+                found = self.look_at_slots();
+                if found.is_some() {
+                    break;
+                }
+            }
+            let timed_out = !self.park_until(wake_at);
+            if !idle.is_asleep(self.index) {
+                break;
+            }
+            let now = self.shared.clock.now();
+            if self.timers().next() <= now || now >= deadline {
+                break;
+            }
+            if !sentry {
+                sentry = idle.take_post(self.index);
+            }
+            rounds = if timed_out { rounds.saturating_sub(1) } else { WATCH_ROUNDS };
+            if sentry && self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE) <= now {
+                break;
+            }
+        }
+        if !idle.wake_self(self.index) {
+            // Chosen by `notify`, which counted it as searching.
+            self.searching.set(true);
+        }
+        if sentry {
+            self.leave_post();
+        }
+        match found {
+            Some(task) => self.run(task),
+            None => {
+                self.fire_timers();
+            }
+        }
+    }
+
+    /// As the sentry: says when it looks next.
+    fn announce(&self, own: u64, rounds: u32) -> u64 {
+        let others = self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE);
+        let watch = if rounds > 0 { self.shared.clock.now() + WATCH_PERIOD } else { u64::MAX };
+        let at = own.min(others).min(watch);
+        self.shared.idle.announce_lookout(at, rounds > 0);
+        // Timers armed before the announcement became visible.
+        at.min(self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE))
+    }
+
+    /// As the sentry: takes the last-in task of a worker that is stuck in a poll.
+    fn look_at_slots(&self) -> Option<Notified> {
+        for (index, remote) in self.shared.remotes.iter().enumerate() {
+            if index == self.index || remote.lifo.load(Relaxed).is_null() {
+                continue;
+            }
+            let polls = remote.polls.load(Relaxed);
+            for _ in 0..STUCK_SPINS {
+                std::hint::spin_loop();
+            }
+            if remote.polls.load(Relaxed) == polls
+                && let Some(task) = self.shared.take_lifo(index)
+            {
+                return Some(task);
+            }
+        }
+        None
+    }
+
+    fn leave_post(&self) {
+        self.shared.idle.announce_lookout(u64::MAX, false);
+        let pending = self.shared.remotes.iter().any(|remote| remote.timers.next() != u64::MAX);
+        if pending && self.shared.idle.post_is_vacant() {
+            self.shared.call_sentry();
+        }
+    }
+
+    /// Parks; true if somebody ended it, false when the time was up.
+    fn park_until(&self, wake_at: u64) -> bool {
+        let parker = &self.shared.remotes[self.index].parker;
+        if wake_at == u64::MAX {
+            parker.park_timeout(None);
+            return true;
+        }
+        let now = self.shared.clock.now();
+        if wake_at > now {
+            parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
+        }
+        self.shared.clock.now() < wake_at
+    }
+
+    /// Sleeping without colleagues: the injector, the timers, or the end.
+    fn rest_alone(&self, deadline: u64, done: &impl Fn() -> bool) {
+        let next = self.timers().next().min(deadline);
+        if self.shared.clock.is_virtual() && next != u64::MAX && self.shared.outside.load(Acquire) == 0 {
+            self.shared.clock.advance_to(next);
+        }
+        if self.fire_timers() {
+            return;
+        }
+        let _ = self.shared.idle.fall_asleep(self.index, false);
+        if !self.must_not_sleep(done) {
+            let wake_at = if self.shared.clock.is_virtual() { u64::MAX } else { next };
+            self.park_until(wake_at);
+        }
+        if !self.shared.idle.wake_self(self.index) {
+            // With one worker nobody needs to know who searches.
+            let _ = self.shared.idle.end_search();
+        }
+    }
+
+    /// Empties the own queues at the end of a runtime; the tasks are in the registry.
+    pub(crate) fn discard_queue(&self) {
+        while self.queue.pop().is_some() {}
+        drop(self.main.take());
+        drop(self.shared.take_lifo(self.index));
+    }
+}

@@ -1,0 +1,229 @@
+//! Catchers: `catch_cancelled` and `intercept`.
+
+use super::node::{Deliver, Node, path, with_frame};
+use super::raise;
+use crate::task::error::CancelledError;
+use pin_project_lite::pin_project;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Runs a future and catches a cancellation that reaches it: the `except CancelledError` of asyncio.
+///
+/// When a request reaches this place, the inner future is dropped there and then, and the error is yielded. The code
+/// after it may await as long as it likes, may swallow the error by dropping it, or send it on with
+/// [`reraise`](CancelledError::reraise). A request is delivered once.
+///
+/// # Cancellation
+///
+/// A request is what this catches; before the first poll nothing is caught. A plain drop drops the inner future: code
+/// after the `await` does not run.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{catch_cancelled, create_task, sleep, testing, yield_now};
+/// use std::time::Duration;
+///
+/// testing::block_on(async {
+///     let mut task = create_task(async {
+///         match catch_cancelled(sleep(Duration::MAX)).await {
+///             Ok(()) => "slept",
+///             Err(error) => {
+///                 yield_now().await; // clean-up may await
+///                 assert_eq!(error.message(), Some("stop"));
+///                 "cleaned up"
+///             }
+///         }
+///     });
+///     yield_now().await;
+///     task.cancel_with("stop");
+///     assert_eq!((&mut task).await.unwrap(), "cleaned up");
+///     assert!(!task.cancelled());
+/// });
+/// ```
+pub fn catch_cancelled<F: IntoFuture>(future: F) -> CatchCancelled<F::IntoFuture> {
+    CatchCancelled { inner: Some(future.into_future()), node: Node::default() }
+}
+
+pin_project! {
+    /// The future of [`catch_cancelled`].
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct CatchCancelled<F> {
+        #[pin]
+        inner: Option<F>,
+        node: Node,
+    }
+}
+
+impl<F: Future> Future for CatchCancelled<F> {
+    type Output = Result<F::Output, CancelledError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let caught = match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
+            Caught::Ready(output) => {
+                this.node.leave();
+                this.inner.set(None);
+                return Poll::Ready(Ok(output));
+            }
+            Caught::Delivered(error) | Caught::Unwound(error) => error,
+            Caught::Pending => {
+                this.node.settle(cx, path::CATCHER);
+                return Poll::Pending;
+            }
+        };
+        this.node.leave();
+        this.inner.set(None);
+        Poll::Ready(Err(caught))
+    }
+}
+
+/// Polls the future in it.
+///
+/// # Panics
+///
+/// When it has gone: polled after completion.
+pub(super) fn poll_some<F: Future>(inner: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    inner.as_pin_mut().expect("polled after completion").poll(cx)
+}
+
+/// What came of one poll of a catcher.
+enum Caught<T> {
+    Ready(T),
+    /// A request is taken here (rule 3).
+    Delivered(CancelledError),
+    /// A raised cancellation has arrived (rule 5).
+    Unwound(CancelledError),
+    Pending,
+}
+
+/// What all catchers with a future inside do: leave the request to a catcher below, or take it.
+fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Caught<T> {
+    let on_path = node.started;
+    let innermost = !node.has_catcher();
+    let taken_before = with_frame(|frame| match frame.and_then(|frame| frame.delivery()) {
+        Some(delivery) if on_path && innermost => Err(delivery.take()),
+        Some(delivery) if on_path => Ok(Some(delivery.taken())),
+        _ => Ok(None),
+    });
+    let taken_before = match taken_before {
+        Ok(taken) => taken,
+        Err(error) => return Caught::Delivered(error),
+    };
+    let polled = node.poll(cx, Deliver::FromOutside, 0, poll);
+    if let Poll::Ready(output) = polled.poll {
+        return Caught::Ready(output);
+    }
+    if let Some(error) = polled.unwound {
+        return Caught::Unwound(error);
+    }
+    // The catchers that were below in the last poll may be gone, or were not reached: then it is this one's turn.
+    let left_over = with_frame(|frame| match (taken_before, frame.and_then(|frame| frame.delivery())) {
+        (Some(before), Some(delivery)) if delivery.taken() == before => Some(delivery.take()),
+        _ => None,
+    });
+    left_over.map_or(Caught::Pending, Caught::Delivered)
+}
+
+/// Runs a future that is told of cancellation instead of being dropped by it.
+///
+/// When a request reaches this place, `handler` is called with it and the inner future goes on: it should then come to its
+/// end soon, because the handler cancelled what it waits for. The result says whether there was a request; to let it
+/// unwind further is up to the caller ([`Intercepted::reraise`]). While the inner future goes on after a
+/// request, a cancellation that unwinds past this place waits for it.
+///
+/// This is what gather and task groups are made of: they pass a request to their children and wait for them.
+///
+/// # Cancellation
+///
+/// Each request calls the handler once more. A plain drop drops the inner future and calls nothing.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{create_task, intercept, sleep, testing, yield_now};
+/// use std::time::Duration;
+///
+/// testing::block_on(async {
+///     let outer = create_task(async {
+///         let child = create_task(sleep(Duration::MAX));
+///         let all_ended = intercept(child.wait(), |request| {
+///             child.cancel_by(request);
+///         })
+///         .await;
+///         assert!(child.cancelled(), "told, and waited for");
+///         all_ended.reraise().await
+///     });
+///     yield_now().await;
+///     outer.cancel();
+///     assert!(outer.await.unwrap_err().is_cancelled());
+/// });
+/// ```
+pub fn intercept<F: IntoFuture, H: FnMut(&CancelledError)>(future: F, handler: H) -> Intercept<F::IntoFuture, H> {
+    Intercept { inner: Some(future.into_future()), handler, cancelled: None, node: Node::default() }
+}
+
+pin_project! {
+    /// The future of [`intercept`].
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Intercept<F, H> {
+        #[pin]
+        inner: Option<F>,
+        handler: H,
+        // The first request that arrived.
+        cancelled: Option<CancelledError>,
+        node: Node,
+    }
+}
+
+/// What [`intercept`] yields.
+#[derive(Debug, Clone)]
+pub struct Intercepted<T> {
+    /// What the inner future yielded.
+    pub output: T,
+    /// The first request that arrived meanwhile.
+    pub cancelled: Option<CancelledError>,
+}
+
+impl<T> Intercepted<T> {
+    /// Lets the request unwind further if there was one, else gives the output.
+    pub async fn reraise(self) -> T {
+        match self.cancelled {
+            Some(error) => error.reraise().await,
+            None => self.output,
+        }
+    }
+}
+
+impl<F: Future, H: FnMut(&CancelledError)> Future for Intercept<F, H> {
+    type Output = Intercepted<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let output = loop {
+            match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
+                Caught::Ready(output) => break output,
+                Caught::Delivered(error) => {
+                    (this.handler)(&error);
+                    this.cancelled.get_or_insert(error);
+                    // The handler may have made the inner future ready, and it must register its waker in any case.
+                    let polled = this.node.poll(cx, Deliver::Nothing, 0, |cx| poll_some(this.inner.as_mut(), cx));
+                    match (polled.poll, polled.unwound) {
+                        (Poll::Ready(output), _) => break output,
+                        (Poll::Pending, Some(error)) => raise(error),
+                        (Poll::Pending, None) => {}
+                    }
+                }
+                Caught::Unwound(error) => raise(error),
+                Caught::Pending => {}
+            }
+            let holding = if this.cancelled.is_some() { path::HOLDING } else { 0 };
+            this.node.settle(cx, path::CATCHER | holding);
+            return Poll::Pending;
+        };
+        this.node.leave();
+        this.inner.set(None);
+        Poll::Ready(Intercepted { output, cancelled: this.cancelled.take() })
+    }
+}

@@ -1,0 +1,125 @@
+//! Cancel scopes and catchers: cancellation as an exception that is delivered by dropping.
+//!
+//! # Words
+//!
+//! * A **request** is one call of `cancel`. It is aimed at a *scope* and *counted* there.
+//! * A **scope** is a region of one task's polls. The task is the root scope; [`cancel_when`] (and with it timeouts,
+//!   task groups and races) makes inner ones.
+//! * A **catcher** can do something about a cancellation before it unwinds further: [`catch_cancelled`] ends its inner
+//!   future and yields the error; [`intercept`] is told and goes on; an awaited [`Task`](crate::Task) passes the
+//!   request to that task and waits for it.
+//! * A cancellation is **delivered** when a catcher takes it, or when a scope without a willing catcher drops its future.
+//! * It **unwinds** (is *raised*) when a catcher has let it go on: `reraise`, or an awaited task that ended cancelled.
+//! * A catcher **holds** while it waits for what it passed the request to.
+//!
+//! # Rules
+//!
+//! 1. A request is recorded and the scope's waker is woken; delivery happens at the next poll of that scope, before any
+//!    more code inside of it runs. A scope that was never polled is not cancelled before its first poll has returned
+//!    pending, but for a task, which is dropped unpolled.
+//! 2. A catcher is **on the path** if it returned pending in the last poll of the scope around it, or if it waits on a waker
+//!    other than that of the scope around it (`FuturesUnordered` gives such wakers out). A request meets the innermost catchers on
+//!    the path: one in a straight line; one per branch under `join!`. Each of them gets it once.
+//! 3. Without a catcher on the path the scope drops its future without polling it. With catchers it polls: first
+//!    it wakes those that wait on wakers of their own, then it polls its future in *delivery* mode, in which a catcher without
+//!    another one below it takes the request. If nobody has taken it when that poll returns, the future is dropped.
+//! 4. A catcher that is polled for the first time in a delivering poll does not take the request: it was not on the path when
+//!    the request was made. (The handler of one `catch_cancelled` may so enter the next.)
+//! 5. A raised cancellation goes to the nearest enclosing catcher or scope on the poll stack. `catch_cancelled` takes it.
+//!    [`intercept`] and scopes that did not ask for it let it pass; the task takes what is left.
+//! 6. A scope takes what arrives at its boundary only if it made a request itself and no more requests come from outside of it than
+//!    when it was entered; else it lets it pass. (The comparison that asyncio makes with `cancelling()`.)
+//! 7. A scope whose own request comes together with one from outside delivers only the latter; both are then delivered.
+//! 8. Unwinding drops a whole region, so it waits while a catcher in that region *holds*. It does not wait for handlers:
+//!    code after a `catch_cancelled` in another branch of a `join!` is dropped with its branch. Tasks in a group, unlike branches
+//!    of a `join!`, are always waited for.
+//!
+//! # How
+//!
+//! Dynamic scoping over the poll tree: while a scope or catcher polls its inner future, a [`Frame`] on the stack is the thread's
+//! current frame; the frames are linked to the root. What has to survive between polls is a [`Node`] in the future of the scope itself:
+//! whether a catcher was on the path (two bits), and, only where a combinator gives out wakers of its own, a
+//! [`WakeList`]. Nothing else is shared: a future with scopes in it may be moved to another task, dropped on any thread, or
+//! polled outside of any task. A task without scopes pays for one frame on the stack.
+//!
+//! # Locks
+//!
+//! The lock of a `WakeList` is a leaf: nothing is called while it is held, wakers are taken out first.
+
+mod catch;
+mod node;
+mod when;
+
+pub use catch::{CatchCancelled, Intercept, Intercepted, catch_cancelled, intercept};
+pub(crate) use node::with_frame;
+pub(crate) use node::{Delivery, Frame, Place, RootPoll, WakeList, path, poll_root};
+pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
+
+use crate::task::error::CancelledError;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+impl CancelledError {
+    /// Lets the cancellation go on to the next catcher or scope further out; never returns.
+    ///
+    /// Also usable with an error that did not come from a catcher here: it is then as if the code were cancelled at this
+    /// place, and without a catcher around it the task ends cancelled.
+    ///
+    /// # Panics
+    ///
+    /// When it is awaited outside of any task: there is nothing that could be unwound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelledError, catch_cancelled, testing};
+    ///
+    /// testing::block_on(async {
+    ///     let caught = catch_cancelled(async {
+    ///         CancelledError::new("enough").reraise().await;
+    ///     })
+    ///     .await;
+    ///     assert_eq!(caught.unwrap_err().message(), Some("enough"));
+    /// });
+    /// ```
+    pub async fn reraise(self) -> ! {
+        Raise(self).await;
+        unreachable!("a raised cancellation does not come back")
+    }
+}
+
+/// Raises at every poll, never ready.
+struct Raise(CancelledError);
+
+impl Future for Raise {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
+        raise(self.0.clone());
+        Poll::Pending
+    }
+}
+
+/// Starts to unwind from the current frame.
+///
+/// # Panics
+///
+/// When there is no frame.
+#[track_caller]
+pub(crate) fn raise(error: CancelledError) {
+    node::with_frame(|frame| match frame {
+        Some(frame) => frame.raise(error),
+        None => panic!("a cancellation was raised outside of any task: nothing here could catch it"),
+    });
+}
+
+/// The request that is being delivered to a catcher without a future of its own, which takes it with this call.
+pub(crate) fn take_delivery() -> Option<CancelledError> {
+    node::with_frame(|frame| frame.and_then(|frame| frame.delivery()).map(Delivery::take))
+}
+
+/// The requests of the scopes around the running code, without the task's own.
+pub(crate) fn scope_requests() -> u32 {
+    node::scope_requests()
+}

@@ -1,0 +1,307 @@
+//! Inner scopes: a region that something else than the task's own requests can cancel.
+
+use super::catch::poll_some;
+use super::node::{Deliver, Delivery, Node, outside_requests, with_frame};
+use super::raise;
+use crate::task::error::CancelledError;
+use parking_lot::Mutex;
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// What cancels a scope made with [`cancel_when`].
+///
+/// Every future of a [`CancelledError`] is one.
+pub trait Trigger {
+    /// Called once, right before the body is polled for the first time.
+    fn enter(self: Pin<&mut Self>) {}
+
+    /// Ready when the scope is to be cancelled; not called again after that.
+    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError>;
+}
+
+impl<F: Future<Output = CancelledError>> Trigger for F {
+    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
+        self.poll(cx)
+    }
+}
+
+/// Runs a future in a scope of its own, which is cancelled when `trigger` says so.
+///
+/// The request is delivered inside the scope only: to the innermost catchers in it, or by dropping the future when there
+/// are none. What the future yields in spite of it is `Ok`. When the cancellation arrives back at the boundary, the result
+/// is `Err`, unless a request from outside came as well, which then goes on outwards. Clean-up inside is waited for, however long it takes.
+///
+/// The trigger is looked at before the future, except in the very first poll: a body that never suspends is never cancelled, and
+/// a trigger that is ready at once cancels its first suspension.
+///
+/// # Cancellation
+///
+/// A request from outside passes through the scope as if it were not there. A plain drop drops both futures.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CancelledError, cancel_when, catch_cancelled, sleep, testing};
+/// use std::time::Duration;
+///
+/// testing::block_on(async {
+///     let trigger = async { CancelledError::new("too late") };
+///     let result = cancel_when(sleep(Duration::MAX), trigger).await;
+///     assert_eq!(result.unwrap_err().message(), Some("too late"));
+///
+///     // Swallowed inside: not cancelled.
+///     let trigger = async { CancelledError::default() };
+///     let result = cancel_when(catch_cancelled(sleep(Duration::MAX)), trigger).await;
+///     assert!(result.unwrap().is_err());
+/// });
+/// ```
+pub fn cancel_when<F: IntoFuture, T: Trigger>(future: F, trigger: T) -> CancelWhen<F::IntoFuture, T> {
+    CancelWhen {
+        inner: Some(future.into_future()),
+        trigger,
+        scope: ScopeState { node: Node::default(), entry: 0, request: None, undelivered: false, passing: None },
+    }
+}
+
+pin_project! {
+    /// The future of [`cancel_when`].
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct CancelWhen<F, T> {
+        #[pin]
+        inner: Option<F>,
+        #[pin]
+        trigger: T,
+        scope: ScopeState,
+    }
+}
+
+impl<F, T> CancelWhen<F, T> {
+    /// Whether the trigger has fired.
+    pub fn cancel_called(&self) -> bool {
+        self.scope.request.is_some()
+    }
+
+    /// The trigger.
+    pub fn trigger(self: Pin<&mut Self>) -> Pin<&mut T> {
+        self.project().trigger
+    }
+}
+
+struct ScopeState {
+    node: Node,
+    /// The requests from outside when the scope was entered (rule 6).
+    entry: u32,
+    /// The scope's own request.
+    request: Option<CancelledError>,
+    /// It waits to be delivered.
+    undelivered: bool,
+    /// The inner future was dropped, and the cancellation goes on outwards.
+    passing: Option<CancelledError>,
+}
+
+/// Where a cancellation goes that has arrived at the boundary.
+enum Boundary {
+    Ours(CancelledError),
+    Pass(CancelledError),
+}
+
+impl ScopeState {
+    /// Rule 6.
+    fn judge(&self, error: CancelledError) -> Boundary {
+        match &self.request {
+            Some(own) if outside_requests() <= self.entry => Boundary::Ours(own.clone()),
+            _ => Boundary::Pass(error),
+        }
+    }
+
+    /// The own request, if it is to be delivered in this poll; with one from outside it counts as delivered (rule 7).
+    fn own_delivery(&mut self) -> Option<Delivery> {
+        if !std::mem::take(&mut self.undelivered) {
+            return None;
+        }
+        let from_outside = with_frame(|frame| frame.is_some_and(|frame| frame.delivery().is_some()));
+        if from_outside { None } else { self.request.clone().map(Delivery::new) }
+    }
+
+    fn requests(&self) -> u32 {
+        u32::from(self.request.is_some())
+    }
+
+    fn made(&mut self, request: CancelledError) {
+        self.request = Some(request);
+        self.undelivered = true;
+    }
+}
+
+impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
+    type Output = Result<F::Output, CancelledError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let scope = this.scope;
+        if let Some(error) = &scope.passing {
+            raise(error.clone());
+            return Poll::Pending;
+        }
+        let first = !scope.node.started;
+        if first {
+            scope.entry = outside_requests();
+            this.trigger.as_mut().enter();
+        } else if scope.request.is_none()
+            && let Poll::Ready(request) = this.trigger.as_mut().poll_request(cx)
+        {
+            scope.made(request);
+        }
+        let own = if first { None } else { scope.own_delivery() };
+        let arrived = match &own {
+            // Rule 3: dropped without being polled.
+            Some(own) if !scope.node.has_catcher() => Some(own.take()),
+            _ => {
+                let requests = scope.requests();
+                let deliver = own.as_ref().map_or(Deliver::FromOutside, Deliver::Own);
+                let inner = this.inner.as_mut();
+                let polled = scope.node.poll(cx, deliver, requests, |cx| poll_some(inner, cx));
+                if let Poll::Ready(output) = polled.poll {
+                    scope.node.leave();
+                    this.inner.set(None);
+                    return Poll::Ready(Ok(output));
+                }
+                let untaken = own.as_ref().filter(|own| own.taken() == 0).map(Delivery::take);
+                match polled.unwound {
+                    // A foreign one goes on outwards, and whoever takes it drops us.
+                    Some(error) if scope.request.is_none() => {
+                        raise(error);
+                        None
+                    }
+                    unwound => unwound.or(untaken),
+                }
+            }
+        };
+        if let Some(error) = arrived {
+            let boundary = scope.judge(error);
+            scope.node.leave();
+            this.inner.set(None);
+            return match boundary {
+                Boundary::Ours(error) => Poll::Ready(Err(error)),
+                Boundary::Pass(error) => {
+                    scope.passing = Some(error.clone());
+                    raise(error);
+                    Poll::Pending
+                }
+            };
+        }
+        if first && let Poll::Ready(request) = this.trigger.as_mut().poll_request(cx) {
+            scope.made(request);
+            cx.waker().wake_by_ref();
+        }
+        scope.node.settle(cx, 0);
+        Poll::Pending
+    }
+}
+
+/// A scope that can be cancelled through a handle, from any task and any thread.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CancelScope, sleep, testing};
+/// use std::time::Duration;
+///
+/// testing::block_on(async {
+///     let scope = CancelScope::new();
+///     let handle = scope.clone();
+///     let result = scope
+///         .run(async move {
+///             handle.cancel();
+///             sleep(Duration::MAX).await;
+///         })
+///         .await;
+///     assert!(result.is_err());
+///     assert!(scope.cancel_called());
+/// });
+/// ```
+#[derive(Clone, Default)]
+pub struct CancelScope(Arc<Mutex<ScopeHandle>>);
+
+#[derive(Default)]
+struct ScopeHandle {
+    /// The request, once it was made.
+    request: Option<CancelledError>,
+    /// Who polls the scope; a scope that was cancelled before it was entered finds the request itself.
+    waker: Option<Waker>,
+}
+
+impl CancelScope {
+    /// A scope that nothing runs in yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels what runs in the scope, now or later; false if that was done before.
+    pub fn cancel(&self) -> bool {
+        self.request(CancelledError::without_message())
+    }
+
+    /// As [`cancel`](Self::cancel), with a message for the error.
+    pub fn cancel_with(&self, message: impl Into<String>) -> bool {
+        self.request(CancelledError::new(message))
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    pub fn cancel_called(&self) -> bool {
+        self.0.lock().request.is_some()
+    }
+
+    /// Runs a future in the scope; see [`cancel_when`].
+    ///
+    /// Only one future at a time is woken by [`cancel`](Self::cancel); one that is entered later is cancelled as well.
+    pub fn run<F: IntoFuture>(&self, future: F) -> CancelWhen<F::IntoFuture, Scoped> {
+        cancel_when(future, Scoped(self.clone()))
+    }
+
+    fn request(&self, error: CancelledError) -> bool {
+        let waker = {
+            let mut handle = self.0.lock();
+            if handle.request.is_some() {
+                return false;
+            }
+            handle.request = Some(error);
+            handle.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+}
+
+impl fmt::Debug for CancelScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.try_lock() {
+            Some(handle) => f.debug_struct("CancelScope").field("request", &handle.request).finish(),
+            None => f.write_str("CancelScope(<locked>)"),
+        }
+    }
+}
+
+/// The trigger of a [`CancelScope`].
+#[derive(Debug)]
+pub struct Scoped(CancelScope);
+
+impl Trigger for Scoped {
+    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
+        let fresh = cx.waker().clone();
+        let mut handle = self.0.0.lock();
+        if let Some(request) = &handle.request {
+            return Poll::Ready(request.clone());
+        }
+        let old = handle.waker.replace(fresh);
+        drop(handle);
+        drop(old);
+        Poll::Pending
+    }
+}

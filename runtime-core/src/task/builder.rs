@@ -1,0 +1,193 @@
+//! Creating tasks.
+
+use super::cell::{self, NewTask};
+use super::handle::Task;
+use super::state::State;
+use super::{Kind, Notified, harness};
+use crate::context::{self, Context};
+use crate::scheduler::worker::{self, Worker};
+use crate::scheduler::{Shared, with_worker_of};
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// Makes `future` a task of the current runtime and schedules it.
+///
+/// Returns at once; the future runs on any of the workers, beginning at the earliest when the caller suspends (with several workers perhaps
+/// at the same time). The task lives until it ends, also when its handle is dropped, and its context is a copy of the
+/// caller's. [`spawn`] is the same function.
+///
+/// # Panics
+///
+/// When this thread is not running a runtime: use [`Handle::create_task`](crate::Handle::create_task), or
+/// `run_coroutine_threadsafe` from other threads.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+///
+/// testing::block_on(async {
+///     let task = create_task(async { "done" });
+///     assert_eq!(task.await.unwrap(), "done");
+/// });
+/// ```
+#[doc(alias = "ensure_future")]
+#[track_caller]
+pub fn create_task<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    TaskBuilder::new().create_task(future)
+}
+
+/// [`create_task`] under the name that other runtimes give it.
+#[track_caller]
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    TaskBuilder::new().create_task(future)
+}
+
+/// Creates a task with a name, a context of its own, or an eager start.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{TaskBuilder, testing};
+///
+/// testing::block_on(async {
+///     let task = TaskBuilder::new().name("answer").eager_start(true).create_task(async { 42 });
+///     assert!(task.done(), "it never had to wait");
+///     assert_eq!(task.get_name(), "answer");
+///     assert_eq!(task.await.unwrap(), 42);
+/// });
+/// ```
+#[derive(Debug, Default, Clone)]
+#[must_use = "a builder does nothing until `create_task`"]
+pub struct TaskBuilder {
+    name: Option<String>,
+    context: Option<Context>,
+    eager_start: Option<bool>,
+}
+
+impl TaskBuilder {
+    /// A builder for a task like those of [`create_task`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The task's name; without it, it is `Task-N`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The task runs in a copy of this context instead of the creator's.
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// Whether the task's first step runs inside of `create_task`, up to its first suspension. Only on a worker of the
+    /// same runtime, and not nested deeper than a fixed bound; else the task is queued. The default is the runtime's.
+    pub fn eager_start(mut self, eager: bool) -> Self {
+        self.eager_start = Some(eager);
+        self
+    }
+
+    /// Creates the task on the current runtime.
+    ///
+    /// # Panics
+    ///
+    /// As [`create_task`].
+    #[track_caller]
+    pub fn create_task<F>(self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let location = Location::caller();
+        worker::with_current_or_panic("create_task", |worker| {
+            create(worker.shared(), Some(worker), future, self.into_options(location))
+        })
+    }
+
+    /// Creates the task on the runtime of a handle.
+    pub(crate) fn create_on<F>(
+        self,
+        shared: &Arc<Shared>,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let options = self.into_options(location);
+        with_worker_of(shared, |worker| create(shared, worker, future, options))
+    }
+
+    fn into_options(self, location: &'static Location<'static>) -> Options {
+        Options { name: self.name, context: self.context, eager: self.eager_start, kind: Kind::Task, location }
+    }
+}
+
+/// All that can be said of a new task.
+pub(crate) struct Options {
+    pub(crate) name: Option<String>,
+    pub(crate) context: Option<Context>,
+    pub(crate) eager: Option<bool>,
+    pub(crate) kind: Kind,
+    pub(crate) location: &'static Location<'static>,
+}
+
+/// Allocates, lists and schedules a task. On a runtime that is closed the future is dropped, and the task has ended cancelled.
+///
+/// Futures that are not `Send` are allowed for `Kind::Main` only, from the thread that is worker 0.
+pub(crate) fn create<F: Future>(
+    shared: &Arc<Shared>,
+    worker: Option<&Worker>,
+    future: F,
+    options: Options,
+) -> Task<F::Output> {
+    let eager = options.eager.unwrap_or(shared.config.eager_tasks)
+        && options.kind == Kind::Task
+        && worker.is_some_and(Worker::may_run_eagerly);
+    let shard = worker.map_or_else(|| shared.foreign_shard(), |worker| worker.index() as u16);
+    let new = NewTask {
+        state: if eager { State::new_running() } else { State::new_notified() },
+        kind: options.kind,
+        id: worker.map_or_else(worker::foreign_id, Worker::next_id),
+        runtime: shared.id,
+        shard,
+        context: options.context.map_or_else(context::current_map, |context| context.map),
+        location: options.location,
+    };
+    let raw = cell::allocate::<F, Shared>(future, Arc::as_ptr(shared), new);
+    // SAFETY: of the two references counted at allocation, one is the handle's and one the runtime's.
+    let task = unsafe { Task::from_raw(raw) };
+    if let Some(name) = options.name {
+        task.set_name(name);
+    }
+    // SAFETY: new, and in no list; the runtime's reference keeps it until its completion removes it.
+    if !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {
+        harness::refuse(raw, "the runtime is closed");
+        return task;
+    }
+    // SAFETY: created `NOTIFIED` (or `RUNNING`): the push (or the poll) is owed by the creator.
+    let notified = unsafe { Notified::new(raw) };
+    match worker {
+        Some(worker) if eager => worker.run_eagerly(notified),
+        Some(worker) => {
+            if let Some(main) = worker.push_woken(notified) {
+                shared.push_from_outside(main);
+            }
+        }
+        None => shared.push_from_outside(notified),
+    }
+    task
+}

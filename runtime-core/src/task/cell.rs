@@ -1,0 +1,371 @@
+//! Memory layout of a task and the table of its type-dependent operations: with [`harness`](super::harness) the fence
+//! of the unsafe code. See the module page of [`task`](super) for the rules cited as (R1) to (R7).
+
+use super::cold::Cold;
+use super::error::{TaskError, drop_quietly};
+use super::registry::Links;
+use super::state::State;
+use super::{Kind, Notified, Schedule};
+use crate::context::ContextMap;
+use crate::loom::UnsafeCell;
+use crate::loom::atomic::{AtomicPtr, AtomicU8};
+use std::cell::Cell as StdCell;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// The part of a task that does not depend on its type. It stands first in every [`TaskCell`].
+#[repr(C)]
+pub(crate) struct Header {
+    /// The life of the task in one word.
+    pub(crate) state: State,
+    /// What depends on the future's type.
+    vtable: &'static Vtable,
+    /// The scheduler that created the task; valid until the task is complete (R6). Null for a promise.
+    scheduler: *const (),
+    /// Neighbours in the registry, guarded by the shard's lock.
+    pub(crate) links: UnsafeCell<Links>,
+    /// Who awaits the typed handle; `JOIN_WAKER` says whose it is (R4).
+    pub(crate) join_waker: UnsafeCell<Option<Waker>>,
+    /// The context variables; replaced by the poller under the cold part's lock, read by the poller without (R5).
+    pub(crate) context: UnsafeCell<Option<Arc<ContextMap>>>,
+    /// What few tasks need: name, callbacks, waiters, messages. Null until needed.
+    cold: AtomicPtr<Cold>,
+    /// Where the task was created.
+    pub(crate) location: &'static Location<'static>,
+    /// Process-wide number.
+    pub(crate) id: u64,
+    /// The runtime the task belongs to, for what happens after completion; 0 for none.
+    pub(crate) runtime: u32,
+    /// The registry shard that lists it.
+    pub(crate) shard: u16,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// How it ended (`handle::Ended`), for those who may not read the outcome. Written before `COMPLETE` is set, so that the
+    /// release of `complete` publishes it.
+    pub(crate) ended: AtomicU8,
+    /// What the last poll said of the catchers in the task; touched by the poller only (R2).
+    pub(crate) path: StdCell<u8>,
+}
+
+/// What is given when a task is made.
+pub(crate) struct NewTask {
+    pub(crate) state: State,
+    pub(crate) kind: Kind,
+    pub(crate) id: u64,
+    pub(crate) runtime: u32,
+    pub(crate) shard: u16,
+    pub(crate) context: Option<Arc<ContextMap>>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+/// A task: header first, then the future or its outcome.
+#[repr(C)]
+struct TaskCell<F: Future, S> {
+    header: Header,
+    /// Touched by whoever has the right to the future (R2), or to the outcome (R3).
+    stage: UnsafeCell<Stage<F>>,
+    scheduler: PhantomData<fn(S)>,
+}
+
+enum Stage<F: Future> {
+    Future(F),
+    Outcome(Result<F::Output, TaskError>),
+    Empty,
+}
+
+/// The operations that depend on the future's type.
+struct Vtable {
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
+    drop_stage: unsafe fn(NonNull<Header>),
+    set_error: unsafe fn(NonNull<Header>, TaskError),
+    error: unsafe fn(NonNull<Header>) -> Option<TaskError>,
+    take_outcome: unsafe fn(NonNull<Header>, *mut ()),
+    schedule: unsafe fn(NonNull<Header>),
+    dealloc: unsafe fn(NonNull<Header>),
+}
+
+struct VtableOf<F, S>(PhantomData<(F, S)>);
+
+impl<F: Future, S: Schedule> VtableOf<F, S> {
+    const VTABLE: Vtable = Vtable {
+        poll: poll::<F, S>,
+        drop_stage: drop_stage::<F, S>,
+        set_error: set_error::<F, S>,
+        error: error::<F, S>,
+        take_outcome: take_outcome::<F, S>,
+        schedule: schedule::<F, S>,
+        dealloc: dealloc::<F, S>,
+    };
+}
+
+/// Allocates a task. The references counted in `new.state` are the caller's to hand out.
+pub(crate) fn allocate<F: Future, S: Schedule>(future: F, scheduler: *const S, new: NewTask) -> NonNull<Header> {
+    allocate_stage::<F, S>(Stage::Future(future), scheduler.cast(), new)
+}
+
+/// Allocates a cell without a future: a promise's.
+pub(crate) fn allocate_empty<F: Future, S: Schedule>(new: NewTask) -> NonNull<Header> {
+    allocate_stage::<F, S>(Stage::Empty, std::ptr::null(), new)
+}
+
+fn allocate_stage<F: Future, S: Schedule>(stage: Stage<F>, scheduler: *const (), new: NewTask) -> NonNull<Header> {
+    let cell = Box::new(TaskCell::<F, S> {
+        header: Header {
+            state: new.state,
+            vtable: &VtableOf::<F, S>::VTABLE,
+            scheduler,
+            links: UnsafeCell::new(Links::new()),
+            join_waker: UnsafeCell::new(None),
+            context: UnsafeCell::new(new.context),
+            cold: AtomicPtr::new(std::ptr::null_mut()),
+            location: new.location,
+            id: new.id,
+            runtime: new.runtime,
+            shard: new.shard,
+            kind: new.kind,
+            ended: AtomicU8::new(0),
+            path: StdCell::new(0),
+        },
+        stage: UnsafeCell::new(stage),
+        scheduler: PhantomData,
+    });
+    NonNull::from(Box::leak(cell)).cast()
+}
+
+impl Header {
+    /// The cold part, made at the first call.
+    pub(crate) fn cold(&self) -> &Cold {
+        use std::sync::atomic::Ordering::{AcqRel, Acquire};
+        // Acquire: pairs with the release of the exchange below.
+        let mut cold = self.cold.load(Acquire);
+        if cold.is_null() {
+            let fresh = Box::into_raw(Box::new(Cold::new()));
+            cold = match self.cold.compare_exchange(std::ptr::null_mut(), fresh, AcqRel, Acquire) {
+                Ok(_) => fresh,
+                Err(other) => {
+                    // SAFETY: `fresh` came from `Box::into_raw` above and lost the race: nobody else saw it.
+                    drop(unsafe { Box::from_raw(fresh) });
+                    other
+                }
+            };
+        }
+        // SAFETY: set once from a box, freed only with the header, which `self` keeps alive.
+        unsafe { &*cold }
+    }
+
+    /// The cold part, if there is one.
+    pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
+        // Acquire: pairs with the release in `cold`.
+        let cold = self.cold.load(std::sync::atomic::Ordering::Acquire);
+        // SAFETY: as in `cold`.
+        unsafe { cold.as_ref() }
+    }
+}
+
+/// Polls the future; when it is ready its output has taken its place.
+///
+/// # Safety
+///
+/// The caller has the right to the future (R2), which is there.
+pub(crate) unsafe fn poll_future(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
+    // SAFETY: the header is alive; the caller's promise is the callee's demand.
+    unsafe { (task.as_ref().vtable.poll)(task, cx) }
+}
+
+/// Drops the future or the outcome, whichever is there. A panic of its destructor comes out.
+///
+/// # Safety
+///
+/// The caller has the right to the future (R2) or to the outcome (R3).
+pub(crate) unsafe fn drop_stage_of(task: NonNull<Header>) {
+    // SAFETY: as in `poll_future`.
+    unsafe { (task.as_ref().vtable.drop_stage)(task) }
+}
+
+/// Stores a failure as the outcome. The stage must be empty.
+///
+/// # Safety
+///
+/// As for [`drop_stage_of`].
+pub(crate) unsafe fn set_error_of(task: NonNull<Header>, error: TaskError) {
+    // SAFETY: as in `poll_future`.
+    unsafe { (task.as_ref().vtable.set_error)(task, error) }
+}
+
+/// A copy of the failure, if the outcome is one.
+///
+/// # Safety
+///
+/// The caller has the right to read the outcome (R3).
+pub(crate) unsafe fn error_of(task: NonNull<Header>) -> Option<TaskError> {
+    // SAFETY: as in `poll_future`.
+    unsafe { (task.as_ref().vtable.error)(task) }
+}
+
+/// Stores a value as the outcome of a cell without a future. The stage must be empty.
+///
+/// # Safety
+///
+/// The cell was made by [`allocate_empty`] with the same `F` and `S`, and the caller has the right to its stage (R2).
+pub(crate) unsafe fn set_value_of<F: Future, S: Schedule>(task: NonNull<Header>, value: F::Output) {
+    // SAFETY: the caller's promise on the types.
+    let stage = unsafe { stage::<F, S>(task) };
+    // SAFETY: the caller has the only access.
+    stage.with_mut(|stage| unsafe { *stage = Stage::Outcome(Ok(value)) });
+}
+
+/// Moves the outcome out; `None` when it was taken before.
+///
+/// # Safety
+///
+/// The caller has the right to the outcome (R3), and `T` is the output type of the task's future.
+pub(crate) unsafe fn take_outcome_of<T>(task: NonNull<Header>) -> Option<Result<T, TaskError>> {
+    let mut outcome: Option<Result<T, TaskError>> = None;
+    // SAFETY: as in `poll_future`; the pointer is to an `Option` of the type that the callee writes, by the
+    // caller's promise on `T`.
+    unsafe { (task.as_ref().vtable.take_outcome)(task, (&raw mut outcome).cast()) };
+    outcome
+}
+
+/// Pushes the task into its scheduler's queues.
+///
+/// # Safety
+///
+/// The caller has just made the transition that owes this push, so that the task is not complete and its scheduler is
+/// alive (R6).
+pub(crate) unsafe fn schedule_task(task: NonNull<Header>) {
+    // SAFETY: as in `poll_future`.
+    unsafe { (task.as_ref().vtable.schedule)(task) }
+}
+
+/// Gives one reference back; frees the task with the last one.
+///
+/// # Safety
+///
+/// The caller owns the reference and does not use it again.
+pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps the header alive up to here.
+    if unsafe { task.as_ref() }.state.ref_dec() {
+        // SAFETY: that was the last reference: nobody else can reach the cell.
+        unsafe { (task.as_ref().vtable.dealloc)(task) }
+    }
+}
+
+/// The stage of a task.
+///
+/// # Safety
+///
+/// `task` was allocated with the same `F` and `S`.
+unsafe fn stage<'a, F: Future, S: Schedule>(task: NonNull<Header>) -> &'a UnsafeCell<Stage<F>> {
+    // SAFETY: the header stands first in the `repr(C)` cell of this very type, by the caller's promise.
+    unsafe { &(*task.cast::<TaskCell<F, S>>().as_ptr()).stage }
+}
+
+unsafe fn poll<F: Future, S: Schedule>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
+    // SAFETY: this function is in the vtable of exactly this cell type.
+    let stage = unsafe { stage::<F, S>(task) };
+    let poll = stage.with_mut(|stage| {
+        // SAFETY: the caller has the right to the future (R2): no other access to the stage. The future lies in a
+        // heap cell and is dropped in place: it never moves.
+        match unsafe { &mut *stage } {
+            Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
+            _ => unreachable!("a task is polled only while its future is there"),
+        }
+    });
+    poll.map(|output| {
+        // SAFETY: as above. The future goes before its output comes: a panic of its destructor becomes the outcome.
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_stage::<F, S>(task) }));
+        if let Err(payload) = dropped {
+            // The output goes first: its destructor must not panic while this panic unwinds.
+            drop_quietly(output);
+            resume_unwind(payload);
+        }
+        // SAFETY: as above.
+        stage.with_mut(|stage| unsafe { *stage = Stage::Outcome(Ok(output)) });
+    })
+}
+
+unsafe fn drop_stage<F: Future, S: Schedule>(task: NonNull<Header>) {
+    struct Emptied<'a, F: Future>(&'a UnsafeCell<Stage<F>>);
+
+    impl<F: Future> Drop for Emptied<'_, F> {
+        fn drop(&mut self) {
+            // SAFETY: the value in it has been dropped, also when its destructor panicked; `write` does not drop it
+            // a second time.
+            self.0.with_mut(|stage| unsafe { std::ptr::write(stage, Stage::Empty) });
+        }
+    }
+
+    // SAFETY: as in `poll`.
+    let stage = unsafe { stage::<F, S>(task) };
+    let emptied = Emptied(stage);
+    // SAFETY: the caller has the only access; dropped in place, as a pinned future must be.
+    stage.with_mut(|stage| unsafe { std::ptr::drop_in_place(stage) });
+    drop(emptied);
+}
+
+unsafe fn set_error<F: Future, S: Schedule>(task: NonNull<Header>, error: TaskError) {
+    // SAFETY: as in `poll`.
+    let stage = unsafe { stage::<F, S>(task) };
+    stage.with_mut(|stage| {
+        // SAFETY: the caller has the only access.
+        let stage = unsafe { &mut *stage };
+        debug_assert!(matches!(stage, Stage::Empty), "the stage is emptied before an error is stored");
+        let ended = if error.is_cancelled() { 1 } else { 2 };
+        // Relaxed: published by the release of `State::complete`, read after an acquire that saw `COMPLETE`.
+        // SAFETY: alive, by the caller's promise.
+        unsafe { task.as_ref() }.ended.store(ended, std::sync::atomic::Ordering::Relaxed);
+        *stage = Stage::Outcome(Err(error));
+    });
+}
+
+unsafe fn error<F: Future, S: Schedule>(task: NonNull<Header>) -> Option<TaskError> {
+    // SAFETY: as in `poll`.
+    let stage = unsafe { stage::<F, S>(task) };
+    stage.with(|stage| {
+        // SAFETY: the caller may read the outcome (R3).
+        match unsafe { &*stage } {
+            Stage::Outcome(Err(error)) => Some(error.clone()),
+            _ => None,
+        }
+    })
+}
+
+unsafe fn take_outcome<F: Future, S: Schedule>(task: NonNull<Header>, to: *mut ()) {
+    // SAFETY: as in `poll`.
+    let stage = unsafe { stage::<F, S>(task) };
+    stage.with_mut(|stage| {
+        // SAFETY: the caller has the only access.
+        let stage = unsafe { &mut *stage };
+        if !matches!(stage, Stage::Outcome(_)) {
+            return;
+        }
+        let Stage::Outcome(outcome) = std::mem::replace(stage, Stage::Empty) else { unreachable!() };
+        // SAFETY: `to` points to an `Option` of this type, by the contract of `take_outcome_of`.
+        unsafe { *to.cast::<Option<Result<F::Output, TaskError>>>() = Some(outcome) };
+    });
+}
+
+unsafe fn schedule<F: Future, S: Schedule>(task: NonNull<Header>) {
+    // SAFETY: alive, by the caller's promise.
+    let scheduler = unsafe { task.as_ref() }.scheduler.cast::<S>();
+    // SAFETY: the scheduler is alive as long as the task is not complete (R6), and the caller owes this push.
+    unsafe { S::schedule(scheduler, Notified::new(task)) }
+}
+
+unsafe fn dealloc<F: Future, S: Schedule>(task: NonNull<Header>) {
+    // SAFETY: the last reference is gone: this is the only access.
+    let mut cell = unsafe { Box::from_raw(task.cast::<TaskCell<F, S>>().as_ptr()) };
+    let cold = std::mem::replace(&mut cell.header.cold, AtomicPtr::new(std::ptr::null_mut()));
+    let cold = cold.load(std::sync::atomic::Ordering::Acquire);
+    if !cold.is_null() {
+        // SAFETY: came from a box in `Header::cold`; the header goes with it.
+        drop(unsafe { Box::from_raw(cold) });
+    }
+}

@@ -1,0 +1,272 @@
+//! How a task can end other than with a value.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// Why a [`Task`](crate::Task) has no value.
+///
+/// An ordinary error of the task's body is part of its value (`Task<Result<T, E>>`); this is about the two ways in
+/// which a body does not return at all.
+///
+/// # Examples
+///
+/// ```
+/// # use runtime_core::{TaskError, Promise};
+/// let (promise, mut task) = Promise::<u32>::new();
+/// drop(promise);
+/// let outcome = task.result().expect("a task whose promise is gone is done");
+/// assert!(matches!(outcome, Err(TaskError::Cancelled(_))));
+/// ```
+#[derive(Clone)]
+pub enum TaskError {
+    /// The task was cancelled, or its promise was dropped.
+    Cancelled(CancelledError),
+    /// The task's body panicked.
+    Panicked(PanicError),
+}
+
+impl TaskError {
+    /// Whether the task ended cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// Whether the task ended with a panic.
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(error) => error.fmt(f),
+            Self::Panicked(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(error) => error.fmt(f),
+            Self::Panicked(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for TaskError {}
+
+impl From<CancelledError> for TaskError {
+    fn from(error: CancelledError) -> Self {
+        Self::Cancelled(error)
+    }
+}
+
+impl From<PanicError> for TaskError {
+    fn from(error: PanicError) -> Self {
+        Self::Panicked(error)
+    }
+}
+
+/// A cancellation: what [`catch_cancelled`](crate::catch_cancelled) catches, and how a cancelled task ends.
+///
+/// It carries the message of the request, if one was given, and can be sent on to the next catcher with
+/// [`reraise`](Self::reraise). Dropping it swallows the cancellation.
+///
+/// # Examples
+///
+/// ```
+/// # use runtime_core::CancelledError;
+/// let error = CancelledError::new("no longer needed");
+/// assert_eq!(error.message(), Some("no longer needed"));
+/// assert_eq!(error.to_string(), "cancelled: no longer needed");
+/// ```
+#[derive(Clone, Default)]
+pub struct CancelledError(Option<Arc<Request>>);
+
+/// One request for cancellation, shared by all who see it: its address tells requests apart.
+pub(crate) struct Request {
+    /// What the requester said.
+    message: Option<Box<str>>,
+}
+
+impl CancelledError {
+    /// A cancellation with a message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(Some(Arc::new(Request { message: Some(message.into().into_boxed_str()) })))
+    }
+
+    /// A cancellation without a message.
+    pub fn without_message() -> Self {
+        Self(None)
+    }
+
+    /// The message given with the request, if any.
+    pub fn message(&self) -> Option<&str> {
+        self.0.as_deref()?.message.as_deref()
+    }
+
+    /// The request behind it, made when there is none yet: from then on all copies of `self` are told apart from
+    /// other requests.
+    pub(crate) fn identify(&mut self) -> &Arc<Request> {
+        self.0.get_or_insert_with(|| Arc::new(Request { message: None }))
+    }
+
+    /// Whether both are the same request. Requests that were never identified are not the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        matches!((&self.0, &other.0), (Some(one), Some(two)) if Arc::ptr_eq(one, two))
+    }
+
+    /// Whether there is anything that a fresh cancellation would not have.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Debug for CancelledError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelledError").field(&self.message()).finish()
+    }
+}
+
+impl fmt::Display for CancelledError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message() {
+            Some(message) => write!(f, "cancelled: {message}"),
+            None => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl Error for CancelledError {}
+
+/// A panic that ended a task, a callback or a blocking function.
+///
+/// Copies share the payload; [`into_payload`](Self::into_payload) takes it out once, for
+/// [`resume_unwind`](std::panic::resume_unwind).
+///
+/// # Examples
+///
+/// ```
+/// # use runtime_core::PanicError;
+/// let error = PanicError::new(Box::new("out of cheese"));
+/// assert_eq!(error.message(), Some("out of cheese"));
+/// assert!(error.into_payload().is_some());
+/// ```
+#[derive(Clone)]
+pub struct PanicError(Arc<Payload>);
+
+struct Payload {
+    /// The payload when it was a string, for reports.
+    message: Option<Box<str>>,
+    /// What was thrown, until somebody takes it.
+    value: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl PanicError {
+    /// Wraps what [`catch_unwind`](std::panic::catch_unwind) caught.
+    pub fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|text| Box::from(*text))
+            .or_else(|| payload.downcast_ref::<String>().map(|text| text.clone().into_boxed_str()));
+        Self(Arc::new(Payload { message, value: Mutex::new(Some(payload)) }))
+    }
+
+    /// What the panic said, when it was text.
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    /// The payload, the first time any copy is asked.
+    pub fn into_payload(self) -> Option<Box<dyn Any + Send>> {
+        self.0.value.lock().take()
+    }
+
+    /// Goes on panicking with the payload, or with its message when the payload was taken before.
+    ///
+    /// # Panics
+    ///
+    /// Always: that is its purpose.
+    pub fn resume(self) -> ! {
+        let message = self.0.message.clone();
+        match self.into_payload() {
+            Some(payload) => std::panic::resume_unwind(payload),
+            None => std::panic::resume_unwind(Box::new(String::from(message.unwrap_or_default()))),
+        }
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        // A payload is a user's value: a panic in its destructor is not allowed to take anybody else along.
+        if let Some(payload) = self.value.get_mut().take() {
+            drop_quietly(payload);
+        }
+    }
+}
+
+impl fmt::Debug for PanicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PanicError").field(&self.message()).finish()
+    }
+}
+
+impl fmt::Display for PanicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message() {
+            Some(message) => write!(f, "panicked: {message}"),
+            None => f.write_str("panicked"),
+        }
+    }
+}
+
+impl Error for PanicError {}
+
+/// The outcome was asked for before there was one, or after it was taken.
+///
+/// # Examples
+///
+/// ```
+/// # use runtime_core::Promise;
+/// let (promise, mut task) = Promise::new();
+/// assert!(task.result().is_err(), "not done yet");
+/// promise.set_result(1).unwrap();
+/// assert_eq!(task.result().unwrap().unwrap(), 1);
+/// assert!(task.result().is_err(), "a value is taken once");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidStateError {
+    /// Whether the task had ended.
+    pub(crate) done: bool,
+}
+
+impl fmt::Display for InvalidStateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.done {
+            "the outcome of this task was taken before"
+        } else {
+            "this task has not ended yet: await it, or ask `done()` first"
+        })
+    }
+}
+
+impl Error for InvalidStateError {}
+
+/// Drops a user's value; a panic of its destructor is caught and given back.
+pub(crate) fn drop_caught<T>(value: T) -> Result<(), PanicError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(value))).map_err(PanicError::new)
+}
+
+/// Drops a user's value; a panic of its destructor ends here (its message was already printed by the panic hook).
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(error) = drop_caught(value) {
+        // The payload of that panic may have a destructor that panics as well: two are enough, it is forgotten.
+        std::mem::forget(error.into_payload());
+    }
+}

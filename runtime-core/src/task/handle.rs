@@ -1,0 +1,536 @@
+//! `Task<T>`, the one handle type for a result that is not there yet, and `TaskRef`, its cheap untyped copy.
+
+use super::cell::{self, Header};
+use super::cold::Callback;
+use super::error::{CancelledError, InvalidStateError, TaskError};
+use super::{Kind, harness, state};
+use crate::context::{self, Context as VarContext};
+use crate::current;
+use crate::scope::{self, Place, path};
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// The number of a task: unique in the process, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub(crate) u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What [`TaskRef::add_done_callback`] gives, to remove the callback again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallbackId(u64);
+
+/// An untyped, cheap copy of a task's handle: to ask, to cancel, to wait for its end.
+///
+/// Holding one keeps the task's memory, not the task: it lives until it ends by itself.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+///
+/// testing::block_on(async {
+///     let task = create_task(async { 1 });
+///     let same = task.task_ref();
+///     assert!(!same.done());
+///     same.wait().await;
+///     assert!(same.done());
+///     assert_eq!(task.await.unwrap(), 1);
+/// });
+/// ```
+pub struct TaskRef(NonNull<Header>);
+
+// SAFETY: only what is shared by design is reached through it: atomics, and the cold part behind its lock.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    /// Takes over one reference.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns a reference and hands it over (or wraps the result in `ManuallyDrop`).
+    pub(crate) unsafe fn from_raw(task: NonNull<Header>) -> Self {
+        Self(task)
+    }
+
+    pub(crate) fn as_raw(&self) -> NonNull<Header> {
+        self.0
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: the reference that `self` is keeps the header alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Asks the task to end.
+    ///
+    /// The request is recorded and counted, and the task is scheduled; nothing of it runs in this call, which never blocks and
+    /// may be made from any thread. At the task's next poll the request is delivered: to the innermost
+    /// [catcher](crate::catch_cancelled) inside of it, or, without one, by dropping its future, after which the task has ended
+    /// [cancelled](Self::cancelled). A task that awaits another [`Task`] passes the request to that one and waits for it.
+    ///
+    /// True means only that the request was recorded; false, that the task had ended.
+    pub fn cancel(&self) -> bool {
+        harness::cancel(self, CancelledError::without_message())
+    }
+
+    /// As [`cancel`](Self::cancel), with a message for the [`CancelledError`]. Of several undelivered requests the first message counts.
+    pub fn cancel_with(&self, message: impl Into<String>) -> bool {
+        harness::cancel(self, CancelledError::new(message))
+    }
+
+    /// As [`cancel`](Self::cancel), passing on a request that was caught elsewhere: it stays the same request, so that
+    /// one which comes round a cycle of tasks is recognised.
+    pub fn cancel_by(&self, request: &CancelledError) -> bool {
+        harness::cancel(self, request.clone())
+    }
+
+    /// Whether the task has ended, in whatever way.
+    pub fn done(&self) -> bool {
+        self.header().state.load().has(state::COMPLETE)
+    }
+
+    /// Whether the task ended cancelled. False while it runs, and for one that caught the cancellation and returned.
+    pub fn cancelled(&self) -> bool {
+        self.done() && self.ended_as() == Ended::Cancelled
+    }
+
+    /// The number of cancel requests, less those taken back with [`uncancel`](Self::uncancel).
+    ///
+    /// Asked by the task about itself, requests of the scopes around the running code (timeouts that have fired, groups that are
+    /// aborting) count as well, as in asyncio.
+    pub fn cancelling(&self) -> u32 {
+        let own = self.header().state.load().requests();
+        if self.is_current() { own.saturating_add(scope::scope_requests()) } else { own }
+    }
+
+    /// Takes one cancel request back and gives how many are left. At zero, a request that has not been delivered yet is withdrawn.
+    pub fn uncancel(&self) -> u32 {
+        let left = self.header().state.unrequest();
+        if self.is_current() { left.saturating_add(scope::scope_requests()) } else { left }
+    }
+
+    /// The task's number.
+    pub fn id(&self) -> TaskId {
+        TaskId(self.header().id)
+    }
+
+    /// The task's name: the one it was given, or `Task-N`.
+    pub fn get_name(&self) -> String {
+        let given = self.header().cold_if_any().and_then(|cold| cold.inner.lock().name.clone());
+        given.map_or_else(|| format!("Task-{}", self.header().id), |name| String::from(&*name))
+    }
+
+    /// Gives the task another name, at any time.
+    pub fn set_name(&self, name: impl Into<String>) {
+        let name: Arc<str> = name.into().into();
+        let old = self.header().cold().inner.lock().name.replace(name);
+        drop(old);
+    }
+
+    /// A copy of the task's context as it is now.
+    pub fn get_context(&self) -> VarContext {
+        VarContext::from_map(context::read_as_stranger(self.header()))
+    }
+
+    /// Where the task was created.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.header().location
+    }
+
+    /// Runs `callback` when the task has ended, in the current [context](crate::Context), as queued work of the runtime: never inside
+    /// of this call or of the one that ends the task. Callbacks of a task run in the order in which they were added.
+    ///
+    /// A panic in it is reported to the runtime's exception handler; the other callbacks run.
+    /// After the end of the task it is queued at once. For the task of a [`Promise`](crate::Promise) made
+    /// outside of any runtime, which has no queue, callbacks run on the thread that completes it.
+    pub fn add_done_callback(&self, callback: impl FnOnce(&TaskRef) + Send + 'static) -> CallbackId {
+        let context = VarContext::current();
+        let mut callback = Callback { id: 0, context, function: Box::new(callback) };
+        let cold = self.header().cold();
+        let id = {
+            let mut inner = cold.inner.lock();
+            inner.next_callback += 1;
+            callback.id = inner.next_callback;
+            let id = callback.id;
+            if !self.header().state.set(state::LISTENERS).has(state::COMPLETE) {
+                inner.callbacks.push(callback);
+                return CallbackId(id);
+            }
+            id
+        };
+        crate::report::run_callbacks_of(self, vec![callback]);
+        CallbackId(id)
+    }
+
+    /// Removes a callback that has not been queued yet; false if it was, or was removed before.
+    pub fn remove_done_callback(&self, id: CallbackId) -> bool {
+        let Some(cold) = self.header().cold_if_any() else { return false };
+        let removed = {
+            let mut inner = cold.inner.lock();
+            let place = inner.callbacks.iter().position(|callback| callback.id == id.0);
+            place.map(|place| inner.callbacks.remove(place))
+        };
+        removed.is_some()
+    }
+
+    /// Waits for the task to end, however it does.
+    ///
+    /// # Cancellation
+    ///
+    /// Neither a request nor a drop touches the task that is waited for; await the [`Task`] itself to pass requests on.
+    pub fn wait(&self) -> Wait {
+        Wait { task: self.clone(), slot: None }
+    }
+
+    /// Whether the task's code is what runs on this thread.
+    pub(crate) fn is_current(&self) -> bool {
+        current::task_ptr() == Some(self.0)
+    }
+
+    fn ended_as(&self) -> Ended {
+        match self.header().ended.load(std::sync::atomic::Ordering::Relaxed) {
+            1 => Ended::Cancelled,
+            2 => Ended::Panicked,
+            _ => Ended::Value,
+        }
+    }
+}
+
+/// How a task ended; kept beside the outcome, which only the handle may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Value,
+    Cancelled,
+    Panicked,
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        self.header().state.ref_inc();
+        Self(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        // SAFETY: this reference goes here, once.
+        unsafe { cell::drop_ref(self.0) };
+    }
+}
+
+impl PartialEq for TaskRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for TaskRef {}
+
+impl std::hash::Hash for TaskRef {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.header().state.load();
+        let life = match () {
+            () if state.has(state::COMPLETE) => match self.ended_as() {
+                Ended::Cancelled => "cancelled",
+                Ended::Panicked => "panicked",
+                Ended::Value => "finished",
+            },
+            () if state.requests() > 0 => "cancelling",
+            () => "pending",
+        };
+        write!(f, "<Task {life} id={} created at {}>", self.header().id, self.header().location)
+    }
+}
+
+/// The future of [`TaskRef::wait`].
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct Wait {
+    task: TaskRef,
+    /// The place among the waiters.
+    slot: Option<usize>,
+}
+
+impl Future for Wait {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.task.done() {
+            return Poll::Ready(());
+        }
+        if this.register(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Wait {
+    /// Puts the waker among the waiters; true if the task has ended meanwhile.
+    fn register(&mut self, waker: &Waker) -> bool {
+        let fresh = waker.clone();
+        let cold = self.task.header().cold();
+        let mut inner = cold.inner.lock();
+        let mut old = None;
+        match self.slot {
+            Some(slot) => old = inner.waiters.replace(slot, fresh),
+            None => self.slot = Some(inner.waiters.add(fresh)),
+        }
+        // Under the lock that the completer takes after it has set `COMPLETE` and seen `LISTENERS`: either it finds the
+        // waker, or this sees `COMPLETE`.
+        let complete = self.task.header().state.set(state::LISTENERS).has(state::COMPLETE);
+        drop(inner);
+        drop(old);
+        complete
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let (Some(slot), Some(cold)) = (self.slot, self.task.header().cold_if_any()) {
+            let waker = cold.inner.lock().waiters.remove(slot);
+            drop(waker);
+        }
+    }
+}
+
+/// The handle of a task: what one holds for a result that is not there yet, whoever makes it.
+///
+/// Awaiting it gives `Ok(value)`, or the [`TaskError`] the task ended with. `(&mut task).await` keeps the handle.
+/// Dropping it detaches the task, which goes on: the runtime owns its tasks.
+///
+/// # Cancellation
+///
+/// When the task that awaits this one is cancelled, the request is passed on to this one, and the awaiting task waits for its end. If
+/// it ends cancelled, the awaiting task's cancellation goes on from there; if it caught the request and returned, its value is
+/// awaited as if nothing had happened. Dropping the future of the await (a `select!` that lost) does not touch the task.
+///
+/// # Panics
+///
+/// Awaiting panics when a task awaits itself, and when the outcome was taken before.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+///
+/// testing::block_on(async {
+///     let task = create_task(async { 40 + 2 });
+///     assert_eq!(task.await.unwrap(), 42);
+/// });
+/// ```
+#[must_use = "dropping the handle of a task detaches it: say so with `drop`, or await it"]
+pub struct Task<T> {
+    /// The reference; kept as one so that all methods of `TaskRef` serve here as well.
+    task: ManuallyDrop<TaskRef>,
+    /// What only an await needs, and only when it is cancelled or has a waker of its own.
+    awaiting: Option<Box<Awaiting>>,
+    output: PhantomData<fn() -> T>,
+}
+
+#[derive(Default)]
+struct Awaiting {
+    /// The request that was passed on.
+    passed: Option<CancelledError>,
+    /// The task ended by it: the cancellation goes on from here.
+    unwinding: bool,
+    /// The place in the wake list of the scope around.
+    place: Option<Place>,
+}
+
+// SAFETY: the handle gives out the `T`, on whatever thread it is; everything else is shared by design.
+unsafe impl<T: Send> Send for Task<T> {}
+// SAFETY: `&Task<T>` gives out no `T`: taking the outcome needs `&mut`.
+unsafe impl<T: Send> Sync for Task<T> {}
+impl<T> Unpin for Task<T> {}
+impl<T> std::panic::UnwindSafe for Task<T> {}
+impl<T> std::panic::RefUnwindSafe for Task<T> {}
+
+impl<T> Task<T> {
+    /// Takes over the typed handle's reference.
+    ///
+    /// # Safety
+    ///
+    /// Called once per task, with the reference that was counted for the handle, and with the output type of its future.
+    pub(crate) unsafe fn from_raw(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller hands the reference over.
+        let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
+        Self { task, awaiting: None, output: PhantomData }
+    }
+
+    /// An untyped copy.
+    pub fn task_ref(&self) -> TaskRef {
+        TaskRef::clone(&self.task)
+    }
+
+    /// The outcome, if the task has ended and it was not taken before. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidStateError`] while the task has not ended, and when the value was taken before.
+    pub fn result(&mut self) -> Result<Result<T, TaskError>, InvalidStateError> {
+        if !self.done() {
+            return Err(InvalidStateError { done: false });
+        }
+        self.take_outcome().ok_or(InvalidStateError { done: true })
+    }
+
+    /// How the task failed: `None` if it has a value. The failure stays for later.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidStateError`] while the task has not ended, and when the outcome was taken before.
+    pub fn exception(&self) -> Result<Option<TaskError>, InvalidStateError> {
+        if !self.done() {
+            return Err(InvalidStateError { done: false });
+        }
+        let before = self.task.header().state.set(state::RETRIEVED);
+        // SAFETY: (R3) the task is complete and this is its handle; nobody takes the outcome meanwhile, for that needs `&mut`.
+        let error = unsafe { cell::error_of(self.task.as_raw()) };
+        match error {
+            None if before.has(state::RETRIEVED) && self.task.ended_as() != Ended::Value => {
+                Err(InvalidStateError { done: true })
+            }
+            error => Ok(error),
+        }
+    }
+
+    fn take_outcome(&mut self) -> Option<Result<T, TaskError>> {
+        let _ = self.task.header().state.set(state::RETRIEVED);
+        // SAFETY: (R3) the task is complete and this is its handle; `T` is its output type by `from_raw`.
+        unsafe { cell::take_outcome_of(self.task.as_raw()) }
+    }
+
+    /// A request is being delivered to the code that awaits this task. True if it was passed on to it.
+    fn pass_on(&mut self) -> bool {
+        let Some(mut request) = scope::take_delivery() else { return false };
+        request.identify();
+        let awaiting = self.awaiting.get_or_insert_default();
+        // T-12: a request that comes round a cycle of tasks must not go round again.
+        let came_round = awaiting.passed.as_ref().is_some_and(|passed| passed.is_same(&request));
+        if !came_round && self.task.cancel_by(&request) {
+            awaiting.passed = Some(request);
+            return true;
+        }
+        // C-10: the task has ended, but the awaiting task had not resumed. Its outcome stays with it.
+        awaiting.passed = Some(request);
+        awaiting.unwinding = true;
+        false
+    }
+
+    fn is_unwinding(&self) -> bool {
+        self.awaiting.as_ref().is_some_and(|awaiting| awaiting.unwinding)
+    }
+
+    fn raise(&self) -> Poll<Result<T, TaskError>> {
+        let passed = self.awaiting.as_ref().and_then(|awaiting| awaiting.passed.clone());
+        scope::raise(passed.unwrap_or_default());
+        Poll::Pending
+    }
+
+    /// Tells the scopes around that this await is a catcher on the path.
+    fn settle(&mut self, cx: &Context<'_>) {
+        let passed = self.awaiting.as_ref().is_some_and(|awaiting| awaiting.passed.is_some());
+        let bits = if passed { path::CATCHER | path::HOLDING } else { path::CATCHER };
+        scope::with_frame(|frame| {
+            let Some(frame) = frame else { return };
+            match &mut self.awaiting {
+                Some(awaiting) => frame.settle(cx, bits, &mut awaiting.place),
+                None => {
+                    let mut place = None;
+                    frame.settle(cx, bits, &mut place);
+                    if place.is_some() {
+                        self.awaiting.get_or_insert_default().place = place;
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        assert!(!this.task.is_current(), "a task awaits itself: it could never end (its name: {})", this.get_name());
+        if this.is_unwinding() {
+            return this.raise();
+        }
+        // An await that has registered before is on the path of a request (rule 4 of `scope`).
+        let on_path = this.task.header().state.load().has(state::JOIN_WAKER);
+        if on_path && !this.pass_on() && this.is_unwinding() {
+            return this.raise();
+        }
+        // SAFETY: `&mut self` is the typed handle.
+        if !unsafe { harness::poll_join(this.task.header(), cx.waker()) } {
+            this.settle(cx);
+            return Poll::Pending;
+        }
+        let passed = this.awaiting.as_ref().is_some_and(|awaiting| awaiting.passed.is_some());
+        if passed && this.task.cancelled() {
+            // Rule 6: it ended cancelled by the request that was passed on, which now goes on from here.
+            this.awaiting.get_or_insert_default().unwinding = true;
+            return this.raise();
+        }
+        this.awaiting = None;
+        match this.take_outcome() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => panic!("the outcome of task {} was taken before: a task is awaited once", this.get_name()),
+        }
+    }
+}
+
+impl<T> std::ops::Deref for Task<T> {
+    type Target = TaskRef;
+
+    /// All methods of [`TaskRef`] are methods of the handle.
+    fn deref(&self) -> &TaskRef {
+        &self.task
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.awaiting = None;
+        // SAFETY: this is the typed handle, and it goes once.
+        unsafe { harness::drop_join(&self.task) };
+        // SAFETY: not used again.
+        unsafe { ManuallyDrop::drop(&mut self.task) };
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        TaskRef::fmt(self, f)
+    }
+}
+
+impl<T> From<&Task<T>> for TaskRef {
+    fn from(task: &Task<T>) -> Self {
+        task.task_ref()
+    }
+}
+
+/// Whether a user sees it as a task.
+pub(crate) fn is_listed(kind: Kind) -> bool {
+    matches!(kind, Kind::Task | Kind::Main)
+}

@@ -1,0 +1,339 @@
+//! Acting on transitions: run, complete, cancel. With [`cell`](super::cell) the fence of the unsafe code; the rules (R1) to (R7)
+//! stand in the module page of [`task`](super).
+
+use super::cell::{self, Header};
+use super::error::{CancelledError, PanicError, TaskError, drop_caught};
+use super::handle::TaskRef;
+use super::state::{self, Complete, EndPoll, JoinWaker, Request, Wake};
+use super::{Notified, Schedule, waker};
+use crate::current;
+use crate::scope::{RootPoll, poll_root};
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::task::{Context, Waker};
+
+/// What the worker owes after it has run a task.
+#[must_use]
+pub(crate) enum Ran {
+    /// Nothing.
+    Done,
+    /// It was woken meanwhile: push it behind what is ready.
+    Again(Notified),
+}
+
+/// Polls a task once.
+pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
+    let begin = task.header().state.begin_poll();
+    poll_and_settle(task, scheduler, begin.cancel, begin.first)
+}
+
+/// Makes the first poll of a task that was created `RUNNING`.
+pub(crate) fn run_eagerly<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
+    poll_and_settle(task, scheduler, false, true)
+}
+
+fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, first: bool) -> Ran {
+    let header = task.header();
+    let request = if cancel { take_request(header) } else { None };
+    let entered = current::enter_task(Some(task.task()));
+    let waker = waker::borrowed(task.task());
+    let mut cx = Context::from_waker(&waker);
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: `RUNNING` is ours, and the future is there as long as the task is not complete (R2).
+        poll_root(header, &mut cx, request, first, |cx| unsafe { cell::poll_future(task.task(), cx) })
+    }));
+    let ending = match polled {
+        Ok(RootPoll::Pending) => {
+            drop(entered);
+            return end_poll(task, scheduler, first);
+        }
+        Ok(RootPoll::Ready) => None,
+        Ok(RootPoll::Cancelled(error)) => Some(TaskError::Cancelled(error)),
+        Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
+    };
+    // Still the current task: destructors see its context (CV, "the context outlives the drop of the future").
+    let is_value = store_outcome(task.task(), ending);
+    drop(entered);
+    complete(task.task(), scheduler, is_value);
+    Ran::Done
+}
+
+fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
+    // during the shutdown, what has had its first step is cancelled right after it.
+    if first && scheduler.is_closing() {
+        sweep(task.header());
+    }
+    match task.header().state.end_poll() {
+        EndPoll::Idle => Ran::Done,
+        EndPoll::Submit => Ran::Again(task),
+    }
+}
+
+/// Puts the failure in the place of the future; `None` leaves the value that the poll has stored. Says whether it is a value.
+fn store_outcome(task: NonNull<Header>, ending: Option<TaskError>) -> bool {
+    let Some(error) = ending else { return true };
+    // SAFETY: `RUNNING` is ours (R2).
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
+    let error = match dropped {
+        Ok(()) => error,
+        // Rule 11: a panic in a destructor is the task's panic. An earlier panic of the poll counts for more.
+        Err(payload) => match error {
+            TaskError::Panicked(first) => {
+                drop(PanicError::new(payload));
+                TaskError::Panicked(first)
+            }
+            TaskError::Cancelled(_) => TaskError::Panicked(PanicError::new(payload)),
+        },
+    };
+    // SAFETY: as above; the stage is empty now, also if a destructor panicked.
+    unsafe { cell::set_error_of(task, error) };
+    false
+}
+
+/// Sets `COMPLETE`, tells everybody, gives the runtime's reference back.
+fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
+    // SAFETY: the runtime's reference is given back at the end of this function only.
+    let task_ref = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
+    let before = set_complete(task, is_value);
+    scheduler.release(&task_ref);
+    tell_joiner(task, before);
+    if before.has(state::LISTENERS) {
+        tell_listeners(&task_ref, |callbacks| scheduler.run_callbacks(&task_ref, callbacks));
+    }
+    if !before.has(state::JOIN_INTEREST) {
+        // (R3) nobody will take the outcome: it is ours.
+        if let Some(error) = discard_outcome(task) {
+            scheduler.unretrieved(&task_ref, error);
+        }
+    }
+    drop(ManuallyDrop::into_inner(task_ref));
+}
+
+/// (5) of the state machine. A request that came before replaces a value (C-13, C-34).
+fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
+    // SAFETY: the runtime's reference stands.
+    let header = unsafe { task.as_ref() };
+    loop {
+        match header.state.complete(is_value) {
+            Complete::Done(before) => return before,
+            Complete::CancelPending => {
+                if let Some(error) = take_request(header) {
+                    let entered = current::enter_task(Some(task));
+                    is_value = store_outcome(task, Some(TaskError::Cancelled(error)));
+                    drop(entered);
+                }
+            }
+        }
+    }
+}
+
+fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
+    if !before.has(state::JOIN_WAKER) {
+        return;
+    }
+    // SAFETY: (R4) `JOIN_WAKER` was set at completion: the slot is ours. The runtime's reference stands.
+    let waker = unsafe { task.as_ref() }.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+    if let Some(waker) = waker {
+        wake_caught(waker);
+    }
+}
+
+/// Wakes; a foreign waker that panics does not take the completer along (R7).
+fn wake_caught(waker: Waker) {
+    let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    drop(woken.map_err(PanicError::new));
+}
+
+fn tell_listeners(task: &TaskRef, run: impl FnOnce(Vec<super::cold::Callback>)) {
+    let Some(cold) = task.header().cold_if_any() else { return };
+    let (callbacks, waiters) = {
+        let mut inner = cold.inner.lock();
+        (std::mem::take(&mut inner.callbacks), inner.waiters.take_all())
+    };
+    for waker in waiters {
+        wake_caught(waker);
+    }
+    if !callbacks.is_empty() {
+        run(callbacks);
+    }
+}
+
+/// Drops an outcome that nobody will take; gives the failure that so stays unread, be it the outcome's or its destructor's.
+///
+/// The caller owns the outcome (R3).
+fn discard_outcome(task: NonNull<Header>) -> Option<TaskError> {
+    // SAFETY: (R3), by the caller.
+    let error = unsafe { cell::error_of(task) };
+    // SAFETY: as above.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
+    match dropped {
+        Ok(()) => error.filter(TaskError::is_panicked),
+        Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
+    }
+}
+
+/// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile.
+fn take_request(header: &Header) -> Option<CancelledError> {
+    match header.cold_if_any() {
+        None => header.state.take_request().then(CancelledError::without_message),
+        Some(cold) => {
+            let mut inner = cold.inner.lock();
+            let taken = header.state.take_request();
+            let error = inner.request.take();
+            taken.then(|| error.unwrap_or_default())
+        }
+    }
+}
+
+/// Records a request and schedules the task; false if it has ended. A promise's task ends at once (F-03).
+pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
+    let header = task.header();
+    if header.kind == super::Kind::Promise {
+        return cancel_promise(task, error);
+    }
+    let request = if error.is_plain() {
+        header.state.request()
+    } else {
+        // Under the lock, so that the deliverer finds the error together with the bit.
+        let mut inner = header.cold().inner.lock();
+        let request = header.state.request();
+        if let Request::Recorded { first: true, .. } = request {
+            // C-23: the first undelivered message is the one that is delivered.
+            inner.request = Some(error);
+        }
+        request
+    };
+    match request {
+        Request::TooLate => false,
+        Request::Recorded { wake, .. } => {
+            if wake == Wake::Submit {
+                // SAFETY: the transition above owes the push.
+                unsafe { cell::schedule_task(task.as_raw()) };
+            }
+            true
+        }
+    }
+}
+
+/// The shutdown's request: made once per task.
+pub(crate) fn sweep(header: &Header) {
+    if header.state.set(state::SWEPT).has(state::SWEPT) {
+        return;
+    }
+    let task = ManuallyDrop::new(
+        // SAFETY: borrowed from the caller's reference, `ManuallyDrop` gives none back.
+        unsafe { TaskRef::from_raw(NonNull::from(header)) },
+    );
+    cancel(&task, CancelledError::without_message());
+}
+
+/// Ends a task that is not running without polling it any more: the shutdown's last means.
+///
+/// True if it was ended here; false if it is running or over.
+pub(crate) fn drop_unpolled<S: Schedule>(task: &TaskRef, scheduler: &S, why: &str) -> bool {
+    if !task.header().state.try_claim() {
+        return false;
+    }
+    let entered = current::enter_task(Some(task.as_raw()));
+    store_outcome(task.as_raw(), Some(TaskError::Cancelled(CancelledError::new(why))));
+    drop(entered);
+    complete(task.as_raw(), scheduler, false);
+    true
+}
+
+// Promises: tasks without a future, completed from any thread.
+
+fn cancel_promise(task: &TaskRef, error: CancelledError) -> bool {
+    if !task.header().state.try_claim() {
+        return false;
+    }
+    task.header().state.count_request();
+    // SAFETY: the claim is the right to the stage (R2), which is empty.
+    unsafe { cell::set_error_of(task.as_raw(), TaskError::Cancelled(error)) };
+    complete_promise(task, false);
+    true
+}
+
+/// Completes a promise whose outcome has been stored under a claim.
+pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
+    debug_assert_eq!(task.header().kind, super::Kind::Promise);
+    let before = set_complete(task.as_raw(), is_value);
+    tell_joiner(task.as_raw(), before);
+    if before.has(state::LISTENERS) {
+        tell_listeners(task, |callbacks| crate::report::run_callbacks_of(task, callbacks));
+    }
+    if !before.has(state::JOIN_INTEREST)
+        && let Some(error) = discard_outcome(task.as_raw())
+    {
+        crate::report::unretrieved(task, error);
+    }
+}
+
+// The typed handle's side.
+
+/// Registers the awaiter; true when the outcome is there instead.
+///
+/// # Safety
+///
+/// Called by the owner of the typed handle only.
+pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
+    let now = header.state.load();
+    if now.has(state::COMPLETE) || now.has(state::JOIN_WAKER) && header.state.unset_join_waker() == JoinWaker::Complete
+    {
+        return true;
+    }
+    // The clone is a user's code: made before the slot is touched, dropped after.
+    let fresh = waker.clone();
+    // SAFETY: (R4) the bit is clear and the task was not complete when it was cleared: the slot is the handle's.
+    let old = header.join_waker.with_mut(|slot| unsafe { (*slot).replace(fresh) });
+    let set = header.state.set_join_waker();
+    drop(old);
+    match set {
+        JoinWaker::Changed => false,
+        JoinWaker::Complete => {
+            // SAFETY: (R4) the bit was clear at completion: the slot stays the handle's.
+            let unused = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+            drop(unused);
+            true
+        }
+    }
+}
+
+/// The typed handle goes.
+///
+/// # Safety
+///
+/// Called once, by the owner of the typed handle, before it gives its reference back.
+pub(crate) unsafe fn drop_join(task: &TaskRef) {
+    let header = task.header();
+    match header.state.drop_join_interest() {
+        JoinWaker::Changed => {
+            // SAFETY: (R4) both bits are clear and the task was not complete: the slot is ours.
+            let waker = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+            let _ = drop_caught(waker);
+        }
+        JoinWaker::Complete => {
+            // (R3) the outcome is the handle's, if it was not taken.
+            let retrieved = header.state.load().has(state::RETRIEVED);
+            if let Some(error) = discard_outcome(task.as_raw())
+                && !retrieved
+            {
+                crate::report::unretrieved(task, error);
+            }
+        }
+    }
+}
+
+/// Ends a task that no runtime takes in: never listed, never queued. `RUNNING` or `NOTIFIED` is the caller's.
+pub(crate) fn refuse(task: NonNull<Header>, why: &str) {
+    // SAFETY: the runtime's reference is given back at the end.
+    let task_ref = unsafe { TaskRef::from_raw(task) };
+    let _claimed = task_ref.header().state.try_claim();
+    let entered = current::enter_task(Some(task));
+    store_outcome(task, Some(TaskError::Cancelled(CancelledError::new(why))));
+    drop(entered);
+    // Nobody but the creator has seen the task: no waiters, no callbacks, and the handle exists.
+    let _before = set_complete(task, false);
+    drop(task_ref);
+}

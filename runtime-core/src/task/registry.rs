@@ -1,0 +1,127 @@
+//! The live tasks: one list per worker, so that creating a task touches nothing that other workers write.
+//!
+//! A shard's lock is a leaf: held for a few instructions, and nothing of a user's is called or dropped under it.
+
+use super::TaskRef;
+use super::cell::Header;
+use super::handle::is_listed;
+use crate::loom::Mutex;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+/// A task's neighbours in its shard.
+#[derive(Debug)]
+pub(crate) struct Links {
+    before: Option<NonNull<Header>>,
+    after: Option<NonNull<Header>>,
+}
+
+impl Links {
+    pub(crate) fn new() -> Self {
+        Self { before: None, after: None }
+    }
+}
+
+/// One list of live tasks.
+pub(crate) struct Shard(Mutex<List>);
+
+struct List {
+    first: Option<NonNull<Header>>,
+    len: usize,
+    /// No task is taken in any more.
+    closed: bool,
+}
+
+// SAFETY: the list's pointers are to cells that may be shared (see `TaskRef`), and are only followed under the lock.
+unsafe impl Send for List {}
+
+impl Shard {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(List { first: None, len: 0, closed: false }))
+    }
+
+    /// Lists a task; false when the shard is closed.
+    ///
+    /// # Safety
+    ///
+    /// The task is in no list, and stays alive until it is removed: its creator holds the runtime's reference, which is given back
+    /// after [`remove`](Self::remove).
+    pub(crate) unsafe fn insert(&self, task: NonNull<Header>) -> bool {
+        let mut list = self.0.lock();
+        if list.closed {
+            return false;
+        }
+        let after = list.first.replace(task);
+        set_links(task, Links { before: None, after });
+        if let Some(after) = after {
+            with_links(after, |links| links.before = Some(task));
+        }
+        list.len += 1;
+        true
+    }
+
+    /// Takes a task out; gives how many are left.
+    ///
+    /// # Safety
+    ///
+    /// The task is in this list.
+    pub(crate) unsafe fn remove(&self, task: NonNull<Header>) -> usize {
+        let mut list = self.0.lock();
+        let Links { before, after } = take_links(task);
+        match before {
+            Some(before) => with_links(before, |links| links.after = after),
+            None => list.first = after,
+        }
+        if let Some(after) = after {
+            with_links(after, |links| links.before = before);
+        }
+        list.len -= 1;
+        list.len
+    }
+
+    /// How many tasks are listed.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len
+    }
+
+    /// Takes in no more tasks.
+    pub(crate) fn close(&self) {
+        self.0.lock().closed = true;
+    }
+
+    /// References to all tasks that are listed, newest first.
+    pub(crate) fn collect(&self) -> Vec<TaskRef> {
+        let list = self.0.lock();
+        let mut tasks = Vec::with_capacity(list.len);
+        let mut next = list.first;
+        while let Some(task) = next {
+            // SAFETY: listed, so the runtime's reference stands; `ManuallyDrop` gives none back.
+            let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
+            tasks.push(TaskRef::clone(&borrowed));
+            next = with_links(task, |links| links.after);
+        }
+        tasks
+    }
+
+    /// As [`collect`](Self::collect), without what is no task in a user's eyes, and without those that have ended.
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks = self.collect();
+        tasks.retain(|task| is_listed(task.header().kind) && !task.done());
+        tasks
+    }
+}
+
+// The three functions below are called under the lock of the shard that lists the task, and only from above.
+
+fn with_links<R>(task: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {
+    // SAFETY: listed, hence alive; the shard's lock, which the caller holds, guards the links of all tasks in its list.
+    unsafe { task.as_ref() }.links.with_mut(|links| f(unsafe { &mut *links }))
+}
+
+fn set_links(task: NonNull<Header>, new: Links) {
+    with_links(task, |links| *links = new);
+}
+
+fn take_links(task: NonNull<Header>) -> Links {
+    with_links(task, |links| std::mem::replace(links, Links::new()))
+}

@@ -1,0 +1,375 @@
+//! The state word of a task: every bit, every transition, no unsafe code.
+//!
+//! One `u64` holds the life cycle, the undelivered cancel request, the number of requests and the number of
+//! references. See the module page of [`task`](super) for who may touch what in which state.
+//!
+//! | bits | name | set | never set |
+//! |---|---|---|---|
+//! | 0 | `RUNNING` | from a poll's begin to its end; while a promise is being filled | together with `COMPLETE` |
+//! | 1 | `NOTIFIED` | by a wake; the task is in a run queue, or its poller will put it there | (ignored once `COMPLETE`) |
+//! | 2 | `COMPLETE` | for good, after the outcome has been stored | before the outcome is stored |
+//! | 3 | `CANCEL` | a cancel request was made and not delivered | by a `cancel` that came after `COMPLETE` |
+//! | 4 | `JOIN_INTEREST` | as long as the typed handle exists | again after it was cleared |
+//! | 5 | `JOIN_WAKER` | the join waker slot belongs to the completer | without `JOIN_INTEREST` |
+//! | 6 | `STARTED` | from the first poll on | for promises |
+//! | 7 | `SWEPT` | the shutdown has made its one request | before the runtime is closing |
+//! | 8 | `LISTENERS` | the cold part may hold done callbacks or waiters | after completion took them |
+//! | 9 | `RETRIEVED` | somebody has read the outcome | |
+//! | 16..32 | requests | `cancel` minus `uncancel`, saturating | |
+//! | 32..64 | references | | |
+//!
+//! ```text
+//!             wake (1)                 begin_poll (2)
+//!   idle ───────────────▶ NOTIFIED ───────────────▶ RUNNING ──── complete (5) ───▶ COMPLETE
+//!    ▲                     ▲    ▲                     │  │
+//!    │                     │    └── end_poll (4) ─────┘  │ wake: NOTIFIED|RUNNING, queued by end_poll
+//!    └──────────────────── │ ────── end_poll (3) ────────┘
+//!                          └ (a task is created NOTIFIED; an eager one RUNNING)
+//! ```
+//!
+//! Whoever sets `NOTIFIED` on an idle task owes the push into a run queue, and nobody else does: a task is in at most
+//! one queue at a time. `RUNNING` is the right to touch the future.
+
+use crate::loom::atomic::AtomicU64;
+use std::fmt;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+pub(crate) const RUNNING: u64 = 1 << 0;
+pub(crate) const NOTIFIED: u64 = 1 << 1;
+pub(crate) const COMPLETE: u64 = 1 << 2;
+pub(crate) const CANCEL: u64 = 1 << 3;
+pub(crate) const JOIN_INTEREST: u64 = 1 << 4;
+pub(crate) const JOIN_WAKER: u64 = 1 << 5;
+pub(crate) const STARTED: u64 = 1 << 6;
+pub(crate) const SWEPT: u64 = 1 << 7;
+pub(crate) const LISTENERS: u64 = 1 << 8;
+pub(crate) const RETRIEVED: u64 = 1 << 9;
+
+const REQUEST_ONE: u64 = 1 << 16;
+const REQUEST_MASK: u64 = 0xffff << 16;
+const REF_ONE: u64 = 1 << 32;
+const REF_SHIFT: u32 = 32;
+/// Reference counts beyond this are a leak of wakers in a loop; the process is ended before the count wraps.
+const REF_MAX: u64 = 1 << 31;
+
+/// A state word as it was seen at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(pub(crate) u64);
+
+impl Snapshot {
+    pub(crate) fn has(self, bits: u64) -> bool {
+        self.0 & bits != 0
+    }
+
+    pub(crate) fn requests(self) -> u32 {
+        ((self.0 & REQUEST_MASK) >> 16) as u32
+    }
+
+    pub(crate) fn refs(self) -> u64 {
+        self.0 >> REF_SHIFT
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [(u64, &str); 10] = [
+            (RUNNING, "RUNNING"),
+            (NOTIFIED, "NOTIFIED"),
+            (COMPLETE, "COMPLETE"),
+            (CANCEL, "CANCEL"),
+            (JOIN_INTEREST, "JOIN_INTEREST"),
+            (JOIN_WAKER, "JOIN_WAKER"),
+            (STARTED, "STARTED"),
+            (SWEPT, "SWEPT"),
+            (LISTENERS, "LISTENERS"),
+            (RETRIEVED, "RETRIEVED"),
+        ];
+        let set: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.has(*bit)).map(|(_, name)| *name).collect();
+        write!(f, "State({}; requests {}, refs {})", set.join("|"), self.requests(), self.refs())
+    }
+}
+
+/// What the caller of a waking transition owes.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Push the task into a run queue.
+    Submit,
+    /// Nothing: it is queued, running, or over.
+    Nothing,
+}
+
+/// What the poller finds when a poll begins.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BeginPoll {
+    /// A request waits to be delivered.
+    pub(crate) cancel: bool,
+    /// No poll has happened before this one.
+    pub(crate) first: bool,
+}
+
+/// What the poller owes when a poll has ended pending.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndPoll {
+    /// Nothing: the task is idle and may already run elsewhere.
+    Idle,
+    /// Push it again: it was woken meanwhile.
+    Submit,
+}
+
+/// What came of the attempt to complete.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Complete {
+    /// The outcome stands; the word as it was just before.
+    Done(Snapshot),
+    /// A request came first: store `Cancelled` in place of the value, then try again.
+    CancelPending,
+}
+
+/// What came of a cancel request.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// The task had ended: nothing was recorded.
+    TooLate,
+    /// Recorded; `first` says that no undelivered request was there before.
+    Recorded { first: bool, wake: Wake },
+}
+
+/// What came of the attempt to set or take back the join waker.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JoinWaker {
+    /// The bit has the wished value.
+    Changed,
+    /// The task has completed: read the outcome instead.
+    Complete,
+}
+
+/// The word itself.
+pub(crate) struct State(AtomicU64);
+
+impl State {
+    /// A task that is about to be pushed into a run queue: one reference for the runtime, one for the handle.
+    pub(crate) fn new_notified() -> Self {
+        Self(AtomicU64::new(NOTIFIED | JOIN_INTEREST | 2 * REF_ONE))
+    }
+
+    /// A task whose first poll is made by its creator.
+    pub(crate) fn new_running() -> Self {
+        Self(AtomicU64::new(RUNNING | STARTED | JOIN_INTEREST | 2 * REF_ONE))
+    }
+
+    /// A promise: idle until it is filled; one reference for each side.
+    pub(crate) fn new_promise() -> Self {
+        Self(AtomicU64::new(JOIN_INTEREST | 2 * REF_ONE))
+    }
+
+    /// Acquire: pairs with the release of `complete`, so that the outcome may be read when `COMPLETE` is seen.
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot(self.0.load(Acquire))
+    }
+
+    /// (1) Records a wake.
+    ///
+    /// AcqRel: the release half publishes what the waker's owner wrote before waking and pairs with the acquire of
+    /// `begin_poll` (or of `end_poll`, which queues again).
+    pub(crate) fn wake(&self) -> Wake {
+        let before = self.0.fetch_or(NOTIFIED, AcqRel);
+        if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Wake::Submit } else { Wake::Nothing }
+    }
+
+    /// (2) The task was taken out of a run queue and is about to be polled.
+    ///
+    /// Acquire: pairs with the release of `wake` and with the release of the `end_poll` on another thread.
+    pub(crate) fn begin_poll(&self) -> BeginPoll {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            debug_assert!(before & NOTIFIED != 0 && before & (RUNNING | COMPLETE) == 0, "{:?}", Snapshot(before));
+            let next = (before & !NOTIFIED) | RUNNING | STARTED;
+            match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
+                Ok(_) => return BeginPoll { cancel: before & CANCEL != 0, first: before & STARTED == 0 },
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// (3), (4) The poll returned pending.
+    ///
+    /// Release: publishes the future's state to the next poller's `begin_poll`. Acquire: when the push is ours, the
+    /// wakes that we push for.
+    pub(crate) fn end_poll(&self) -> EndPoll {
+        let before = self.0.fetch_and(!RUNNING, AcqRel);
+        if before & NOTIFIED != 0 { EndPoll::Submit } else { EndPoll::Idle }
+    }
+
+    /// (5) The outcome has been stored; `is_value` says that it is a value, which a pending request replaces.
+    ///
+    /// Release: publishes the outcome to whoever sees `COMPLETE`. Acquire: the join waker and the listeners that
+    /// were stored before this. One atomic step decides between a request and a completion (C-34).
+    pub(crate) fn complete(&self, is_value: bool) -> Complete {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
+            if is_value && before & CANCEL != 0 {
+                return Complete::CancelPending;
+            }
+            let next = (before & !(RUNNING | NOTIFIED)) | COMPLETE;
+            match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
+                Ok(_) => return Complete::Done(Snapshot(before)),
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// Takes the right to the future (or to a promise's slot) of a task that is not being polled.
+    ///
+    /// Acquire: pairs with the release of `end_poll`.
+    pub(crate) fn try_claim(&self) -> bool {
+        let mut before = self.0.load(Relaxed);
+        while before & (RUNNING | COMPLETE) == 0 {
+            match self.0.compare_exchange_weak(before, before | RUNNING, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => before = now,
+            }
+        }
+        false
+    }
+
+    /// Counts a request and leaves it for delivery.
+    ///
+    /// AcqRel as in `wake`.
+    pub(crate) fn request(&self) -> Request {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            if before & COMPLETE != 0 {
+                return Request::TooLate;
+            }
+            let next = add_request(before) | CANCEL | NOTIFIED;
+            match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
+                Ok(_) => {
+                    let wake = if before & (NOTIFIED | RUNNING) == 0 { Wake::Submit } else { Wake::Nothing };
+                    return Request::Recorded { first: before & CANCEL == 0, wake };
+                }
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// Counts a request that is carried out at once. Relaxed: the count guards no data.
+    pub(crate) fn count_request(&self) {
+        let mut before = self.0.load(Relaxed);
+        while let Err(now) = self.0.compare_exchange_weak(before, add_request(before), Relaxed, Relaxed) {
+            before = now;
+        }
+    }
+
+    /// Whether the first poll has begun; a task for which this is false will see in its first poll what the caller has written before
+    /// (release, pairs with the acquire of `begin_poll`; a mere load could be ordered after it).
+    pub(crate) fn has_started(&self) -> bool {
+        self.0.fetch_or(0, AcqRel) & STARTED != 0
+    }
+
+    /// Takes one request back; at zero an undelivered one is withdrawn too (C-29). Gives what is left.
+    ///
+    /// Relaxed: the count guards no data; delivery is ordered by `begin_poll`.
+    pub(crate) fn unrequest(&self) -> u32 {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            let mut next = if before & REQUEST_MASK == 0 { before } else { before - REQUEST_ONE };
+            if next & REQUEST_MASK == 0 {
+                next &= !CANCEL;
+            }
+            match self.0.compare_exchange_weak(before, next, Relaxed, Relaxed) {
+                Ok(_) => return Snapshot(next).requests(),
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// Takes the undelivered request, if it was not withdrawn meanwhile.
+    ///
+    /// Acquire: pairs with the release of `request`, whose message is read next.
+    pub(crate) fn take_request(&self) -> bool {
+        self.0.fetch_and(!CANCEL, AcqRel) & CANCEL != 0
+    }
+
+    /// Sets a flag; gives the word as it was. AcqRel, so that what the flag announces is published and what it
+    /// finds announced is visible.
+    pub(crate) fn set(&self, bit: u64) -> Snapshot {
+        debug_assert!(bit & (SWEPT | LISTENERS | RETRIEVED) == bit);
+        Snapshot(self.0.fetch_or(bit, AcqRel))
+    }
+
+    /// Hands the join waker slot to the completer.
+    ///
+    /// Release: publishes the waker to `complete`. Acquire on failure: the outcome will be read.
+    pub(crate) fn set_join_waker(&self) -> JoinWaker {
+        self.change_unless_complete(|word| word | JOIN_WAKER)
+    }
+
+    /// Takes the join waker slot back.
+    ///
+    /// Acquire on failure: the outcome will be read.
+    pub(crate) fn unset_join_waker(&self) -> JoinWaker {
+        self.change_unless_complete(|word| word & !JOIN_WAKER)
+    }
+
+    /// The typed handle goes: no outcome is wanted any more, and the waker slot is the caller's.
+    pub(crate) fn drop_join_interest(&self) -> JoinWaker {
+        self.change_unless_complete(|word| word & !(JOIN_WAKER | JOIN_INTEREST))
+    }
+
+    fn change_unless_complete(&self, change: impl Fn(u64) -> u64) -> JoinWaker {
+        let mut before = self.0.load(Acquire);
+        loop {
+            if before & COMPLETE != 0 {
+                return JoinWaker::Complete;
+            }
+            match self.0.compare_exchange_weak(before, change(before), AcqRel, Acquire) {
+                Ok(_) => return JoinWaker::Changed,
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// One more reference. Relaxed: the caller holds one, so the task cannot go meanwhile.
+    pub(crate) fn ref_inc(&self) {
+        if self.0.fetch_add(REF_ONE, Relaxed) >> REF_SHIFT >= REF_MAX {
+            // Leaking wakers without end must not wrap the count into a use after free.
+            std::process::abort();
+        }
+    }
+
+    /// One reference less; true when it was the last one and the caller frees the task.
+    ///
+    /// Release: what this reference did comes before the free. Acquire: the free comes after what all others did.
+    #[must_use]
+    pub(crate) fn ref_dec(&self) -> bool {
+        // The only reference cannot be cloned by anybody else: no need for the write. Acquire as above.
+        if self.0.load(Acquire) >> REF_SHIFT == 1 {
+            return true;
+        }
+        let before = self.0.fetch_sub(REF_ONE, Release) >> REF_SHIFT;
+        debug_assert!(before >= 1);
+        if before == 1 {
+            // Pairs with the releases of the other references' decrements.
+            let _ = self.0.load(Acquire);
+            return true;
+        }
+        false
+    }
+}
+
+fn add_request(word: u64) -> u64 {
+    if word & REQUEST_MASK == REQUEST_MASK { word } else { word + REQUEST_ONE }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.load().fmt(f)
+    }
+}

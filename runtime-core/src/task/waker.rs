@@ -1,0 +1,49 @@
+//! Wakers: one reference to the task each, usable from any thread at any time, also after the runtime has gone.
+
+use super::cell::{Header, drop_ref, schedule_task};
+use super::state::Wake;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
+
+/// The waker for a poll, which borrows the poller's hold on the task.
+pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
+    // SAFETY: the functions below keep the contract of `RawWaker`. No reference is taken, and none is given back, because
+    // of `ManuallyDrop`; the poller keeps the task alive longer than the poll.
+    ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), &VTABLE) })
+}
+
+fn task(data: *const ()) -> NonNull<Header> {
+    // SAFETY: only made from `NonNull` in `borrowed`.
+    unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
+}
+
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: the waker that is cloned keeps the task alive.
+    unsafe { task(data).as_ref() }.state.ref_inc();
+    RawWaker::new(data, &VTABLE)
+}
+
+unsafe fn wake(data: *const ()) {
+    // SAFETY: this waker's reference keeps the task alive, and is given back once.
+    unsafe {
+        wake_by_ref(data);
+        drop_ref(task(data));
+    }
+}
+
+unsafe fn wake_by_ref(data: *const ()) {
+    let task = task(data);
+    // SAFETY: the waker keeps the task alive.
+    if unsafe { task.as_ref() }.state.wake() == Wake::Submit {
+        // SAFETY: the transition above owes the push.
+        unsafe { schedule_task(task) };
+    }
+}
+
+unsafe fn drop(data: *const ()) {
+    // SAFETY: this waker's reference is given back once.
+    unsafe { drop_ref(task(data)) };
+}

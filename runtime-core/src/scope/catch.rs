@@ -128,7 +128,7 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
 
 /// Runs a future that is told of cancellation instead of being dropped by it.
 ///
-/// When a request reaches this place, `handler` is called with it and the inner future goes on: it should then come to its
+/// When a request reaches this place, `handler` is called with the inner future and the request, and the inner future goes on: it should then come to its
 /// end soon, because the handler cancelled what it waits for. The result says whether there was a request; to let it
 /// unwind further is up to the caller ([`Intercepted::reraise`]). While the inner future goes on after a
 /// request, a cancellation that unwinds past this place waits for it.
@@ -148,7 +148,7 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
 /// testing::block_on(async {
 ///     let outer = create_task(async {
 ///         let child = create_task(sleep(Duration::MAX));
-///         let all_ended = intercept(child.wait(), |request| {
+///         let all_ended = intercept(child.wait(), |_, request| {
 ///             child.cancel_by(request);
 ///         })
 ///         .await;
@@ -160,7 +160,10 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
 ///     assert!(outer.await.unwrap_err().is_cancelled());
 /// });
 /// ```
-pub fn intercept<F: IntoFuture, H: FnMut(&CancelledError)>(future: F, handler: H) -> Intercept<F::IntoFuture, H> {
+pub fn intercept<F: IntoFuture, H>(future: F, handler: H) -> Intercept<F::IntoFuture, H>
+where
+    H: FnMut(Pin<&mut F::IntoFuture>, &CancelledError),
+{
     Intercept { inner: Some(future.into_future()), handler, cancelled: None, node: Node::default() }
 }
 
@@ -196,7 +199,7 @@ impl<T> Intercepted<T> {
     }
 }
 
-impl<F: Future, H: FnMut(&CancelledError)> Future for Intercept<F, H> {
+impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, H> {
     type Output = Intercepted<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -205,7 +208,8 @@ impl<F: Future, H: FnMut(&CancelledError)> Future for Intercept<F, H> {
             match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
                 Caught::Ready(output) => break output,
                 Caught::Delivered(error) => {
-                    (this.handler)(&error);
+                    let inner = this.inner.as_mut().as_pin_mut().expect("polled after completion");
+                    (this.handler)(inner, &error);
                     this.cancelled.get_or_insert(error);
                     // The handler may have made the inner future ready, and it must register its waker in any case.
                     let polled = this.node.poll(cx, Deliver::Nothing, 0, |cx| poll_some(this.inner.as_mut(), cx));

@@ -56,6 +56,7 @@ pub(crate) use node::{Delivery, Frame, Place, RootPoll, WakeList, path, poll_roo
 pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 
 use crate::task::error::CancelledError;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -86,6 +87,44 @@ impl CancelledError {
     pub async fn reraise(self) -> ! {
         Raise(self).await;
         unreachable!("a raised cancellation does not come back")
+    }
+
+    /// [`reraise`](Self::reraise) for hand-written futures: call it at every poll from then on, and return pending.
+    ///
+    /// # Panics
+    ///
+    /// As [`reraise`](Self::reraise).
+    #[track_caller]
+    pub fn poll_reraise(&self) -> Poll<Infallible> {
+        raise(self.clone());
+        Poll::Pending
+    }
+
+    /// Makes the cancellation pending again: it is delivered at the next suspension of the code that goes on from here.
+    ///
+    /// For combinators that caught a cancellation but have to return something more urgent first, as a task group does
+    /// with the failures of its children. No request is counted. Outside of any task it does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelledError, create_task, testing, yield_now};
+    ///
+    /// testing::block_on(async {
+    ///     let task = create_task(async {
+    ///         CancelledError::new("later").redeliver();
+    ///         // Goes on up to the next suspension.
+    ///         yield_now().await;
+    ///     });
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    pub fn redeliver(self) {
+        node::with_frame(|frame| {
+            if let Some(frame) = frame {
+                frame.redeliver(self);
+            }
+        });
     }
 }
 

@@ -4,6 +4,7 @@ use crate::current;
 use crate::loom::Mutex;
 use crate::task::cell::Header;
 use crate::task::error::CancelledError;
+use crate::task::harness;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -57,6 +58,8 @@ pub(crate) struct Frame {
     path: Cell<u8>,
     /// A cancellation that unwinds to this frame.
     raised: Cell<Option<CancelledError>>,
+    /// A cancellation that is to be delivered again, at the next suspension below. For a root in the task's cold part instead.
+    again: Cell<Option<CancelledError>>,
     /// Catchers below that have wakers of their own. For a root in the task's cold part instead.
     wakes: RefCell<Option<Arc<WakeList>>>,
 }
@@ -79,6 +82,7 @@ impl Frame {
             root: std::ptr::null(),
             path: Cell::new(0),
             raised: Cell::new(None),
+            again: Cell::new(None),
             wakes: RefCell::new(None),
         }
     }
@@ -93,6 +97,14 @@ impl Frame {
     pub(crate) fn raise(&self, error: CancelledError) {
         let before = self.raised.take();
         self.raised.set(Some(before.unwrap_or(error)));
+    }
+
+    /// Makes a cancellation pending for the next suspension below this frame.
+    pub(crate) fn redeliver(&self, error: CancelledError) {
+        match self.root() {
+            Some(task) => harness::redeliver(task, error),
+            None => self.again.set(Some(error)),
+        }
     }
 
     fn parent(&self) -> Option<&Frame> {
@@ -184,7 +196,9 @@ pub(crate) struct Node {
     /// The place in the list of the frame around, if this node has a waker of its own.
     place: Option<Place>,
     /// A raised cancellation that waits for those who hold (rule 8).
-    pub(crate) deferred: Option<CancelledError>,
+    deferred: Option<CancelledError>,
+    /// A cancellation to be delivered below at the next poll (`CancelledError::redeliver`).
+    again: Option<CancelledError>,
 }
 
 /// Which request goes inwards with a poll.
@@ -222,6 +236,22 @@ impl Node {
         requests: u32,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Polled<T> {
+        let again = self.again.take().map(Delivery::new);
+        if let Some(again) = &again
+            && !self.has_catcher()
+        {
+            return Polled { poll: Poll::Pending, unwound: Some(again.take()) };
+        }
+        let deliver = match (&again, deliver) {
+            // One from outside that comes at the same time is delivered in its place.
+            (Some(again), Deliver::Nothing) => Deliver::Own(again),
+            (Some(again), Deliver::FromOutside)
+                if !with_frame(|frame| frame.is_some_and(|frame| frame.delivery().is_some())) =>
+            {
+                Deliver::Own(again)
+            }
+            (_, deliver) => deliver,
+        };
         let delivery = match deliver {
             Deliver::FromOutside => with_frame(|parent| parent.map_or(std::ptr::null(), |parent| parent.delivery)),
             Deliver::Own(delivery) => std::ptr::from_ref(delivery),
@@ -242,6 +272,18 @@ impl Node {
         self.path = frame.path.get();
         if let Some(error) = frame.raised.take() {
             self.deferred.get_or_insert(error);
+        }
+        if poll.is_pending() {
+            self.again = frame.again.take();
+            if self.again.is_some() {
+                cx.waker().wake_by_ref();
+            }
+            if let Some(again) = &again
+                && std::ptr::eq(delivery, again)
+                && again.taken() == 0
+            {
+                self.deferred.get_or_insert(again.take());
+            }
         }
         let held = poll.is_ready() || self.below() & path::HOLDING != 0;
         let unwound = if held { None } else { self.deferred.take() };

@@ -5,7 +5,7 @@ use super::cold::Cold;
 use super::error::{TaskError, drop_quietly};
 use super::registry::Links;
 use super::state::State;
-use super::{Kind, Notified, Schedule};
+use super::{Kind, Notified, Schedule, TaskRef};
 use crate::context::ContextMap;
 use crate::loom::UnsafeCell;
 use crate::loom::atomic::{AtomicPtr, AtomicU8};
@@ -18,6 +18,24 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+/// What wants to be told of the task's end in the step that ends it; `()` for most tasks, at no cost.
+pub(crate) trait Hook: Send {
+    fn ended(self, task: &TaskRef);
+}
+
+impl Hook for () {
+    fn ended(self, _task: &TaskRef) {}
+}
+
+impl<H: FnOnce(&TaskRef) + Send> Hook for Told<H> {
+    fn ended(self, task: &TaskRef) {
+        (self.0)(task);
+    }
+}
+
+/// A closure as a [`Hook`].
+pub(crate) struct Told<H>(pub(crate) H);
 
 /// The part of a task that does not depend on its type. It stands first in every [`TaskCell`].
 #[repr(C)]
@@ -66,10 +84,12 @@ pub(crate) struct NewTask {
 
 /// A task: header first, then the future or its outcome.
 #[repr(C)]
-struct TaskCell<F: Future, S> {
+struct TaskCell<F: Future, S, H> {
     header: Header,
     /// Touched by whoever has the right to the future (R2), or to the outcome (R3).
     stage: UnsafeCell<Stage<F>>,
+    /// Taken out and called by the completer.
+    hook: UnsafeCell<Option<H>>,
     scheduler: PhantomData<fn(S)>,
 }
 
@@ -86,39 +106,53 @@ struct Vtable {
     set_error: unsafe fn(NonNull<Header>, TaskError),
     error: unsafe fn(NonNull<Header>) -> Option<TaskError>,
     take_outcome: unsafe fn(NonNull<Header>, *mut ()),
+    outcome: unsafe fn(NonNull<Header>) -> *const (),
+    hook: unsafe fn(&TaskRef),
     schedule: unsafe fn(NonNull<Header>),
     dealloc: unsafe fn(NonNull<Header>),
 }
 
-struct VtableOf<F, S>(PhantomData<(F, S)>);
+struct VtableOf<F, S, H>(PhantomData<(F, S, H)>);
 
-impl<F: Future, S: Schedule> VtableOf<F, S> {
+impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
     const VTABLE: Vtable = Vtable {
-        poll: poll::<F, S>,
-        drop_stage: drop_stage::<F, S>,
-        set_error: set_error::<F, S>,
-        error: error::<F, S>,
-        take_outcome: take_outcome::<F, S>,
-        schedule: schedule::<F, S>,
-        dealloc: dealloc::<F, S>,
+        poll: poll::<F, S, H>,
+        drop_stage: drop_stage::<F, S, H>,
+        set_error: set_error::<F, S, H>,
+        error: error::<F, S, H>,
+        take_outcome: take_outcome::<F, S, H>,
+        outcome: outcome::<F, S, H>,
+        hook: hook::<F, S, H>,
+        schedule: schedule::<F, S, H>,
+        dealloc: dealloc::<F, S, H>,
     };
 }
 
 /// Allocates a task. The references counted in `new.state` are the caller's to hand out.
-pub(crate) fn allocate<F: Future, S: Schedule>(future: F, scheduler: *const S, new: NewTask) -> NonNull<Header> {
-    allocate_stage::<F, S>(Stage::Future(future), scheduler.cast(), new)
+pub(crate) fn allocate<F: Future, S: Schedule, H: Hook>(
+    future: F,
+    scheduler: *const S,
+    hook: H,
+    new: NewTask,
+) -> NonNull<Header> {
+    allocate_stage::<F, S, H>(Stage::Future(future), scheduler.cast(), hook, new)
 }
 
 /// Allocates a cell without a future: a promise's.
 pub(crate) fn allocate_empty<F: Future, S: Schedule>(new: NewTask) -> NonNull<Header> {
-    allocate_stage::<F, S>(Stage::Empty, std::ptr::null(), new)
+    allocate_stage::<F, S, ()>(Stage::Empty, std::ptr::null(), (), new)
 }
 
-fn allocate_stage<F: Future, S: Schedule>(stage: Stage<F>, scheduler: *const (), new: NewTask) -> NonNull<Header> {
-    let cell = Box::new(TaskCell::<F, S> {
+fn allocate_stage<F: Future, S: Schedule, H: Hook>(
+    stage: Stage<F>,
+    scheduler: *const (),
+    hook: H,
+    new: NewTask,
+) -> NonNull<Header> {
+    let cell = Box::new(TaskCell::<F, S, H> {
         header: Header {
             state: new.state,
-            vtable: &VtableOf::<F, S>::VTABLE,
+            vtable: &VtableOf::<F, S, H>::VTABLE,
             scheduler,
             links: UnsafeCell::new(Links::new()),
             join_waker: UnsafeCell::new(None),
@@ -133,6 +167,7 @@ fn allocate_stage<F: Future, S: Schedule>(stage: Stage<F>, scheduler: *const (),
             path: StdCell::new(0),
         },
         stage: UnsafeCell::new(stage),
+        hook: UnsafeCell::new(Some(hook)),
         scheduler: PhantomData,
     });
     NonNull::from(Box::leak(cell)).cast()
@@ -215,7 +250,7 @@ pub(crate) unsafe fn error_of(task: NonNull<Header>) -> Option<TaskError> {
 /// The cell was made by [`allocate_empty`] with the same `F` and `S`, and the caller has the right to its stage (R2).
 pub(crate) unsafe fn set_value_of<F: Future, S: Schedule>(task: NonNull<Header>, value: F::Output) {
     // SAFETY: the caller's promise on the types.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, ()>(task) };
     // SAFETY: the caller has the only access.
     stage.with_mut(|stage| unsafe { *stage = Stage::Outcome(Ok(value)) });
 }
@@ -231,6 +266,28 @@ pub(crate) unsafe fn take_outcome_of<T>(task: NonNull<Header>) -> Option<Result<
     // caller's promise on `T`.
     unsafe { (task.as_ref().vtable.take_outcome)(task, (&raw mut outcome).cast()) };
     outcome
+}
+
+/// The outcome where it is.
+///
+/// # Safety
+///
+/// As for [`take_outcome_of`], for as long as the reference lives.
+pub(crate) unsafe fn outcome_of<'a, T>(task: NonNull<Header>) -> Option<&'a Result<T, TaskError>> {
+    // SAFETY: as in `poll_future`.
+    let outcome = unsafe { (task.as_ref().vtable.outcome)(task) };
+    // SAFETY: points to an outcome of this type, by the caller's promise on `T`, or is null.
+    unsafe { outcome.cast::<Result<T, TaskError>>().as_ref() }
+}
+
+/// Tells whoever wanted to be told of the task's end right away.
+///
+/// # Safety
+///
+/// Called once, by the completer, after `COMPLETE` was set.
+pub(crate) unsafe fn run_hook_of(task: &TaskRef) {
+    // SAFETY: as in `poll_future`.
+    unsafe { (task.header().vtable.hook)(task) }
 }
 
 /// Pushes the task into its scheduler's queues.
@@ -262,14 +319,14 @@ pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
 /// # Safety
 ///
 /// `task` was allocated with the same `F` and `S`.
-unsafe fn stage<'a, F: Future, S: Schedule>(task: NonNull<Header>) -> &'a UnsafeCell<Stage<F>> {
+unsafe fn stage<'a, F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) -> &'a UnsafeCell<Stage<F>> {
     // SAFETY: the header stands first in the `repr(C)` cell of this very type, by the caller's promise.
-    unsafe { &(*task.cast::<TaskCell<F, S>>().as_ptr()).stage }
+    unsafe { &(*task.cast::<TaskCell<F, S, H>>().as_ptr()).stage }
 }
 
-unsafe fn poll<F: Future, S: Schedule>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
+unsafe fn poll<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: this function is in the vtable of exactly this cell type.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     let poll = stage.with_mut(|stage| {
         // SAFETY: the caller has the right to the future (R2): no other access to the stage. The future lies in a
         // heap cell and is dropped in place: it never moves.
@@ -280,7 +337,7 @@ unsafe fn poll<F: Future, S: Schedule>(task: NonNull<Header>, cx: &mut Context<'
     });
     poll.map(|output| {
         // SAFETY: as above. The future goes before its output comes: a panic of its destructor becomes the outcome.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_stage::<F, S>(task) }));
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_stage::<F, S, H>(task) }));
         if let Err(payload) = dropped {
             // The output goes first: its destructor must not panic while this panic unwinds.
             drop_quietly(output);
@@ -291,7 +348,7 @@ unsafe fn poll<F: Future, S: Schedule>(task: NonNull<Header>, cx: &mut Context<'
     })
 }
 
-unsafe fn drop_stage<F: Future, S: Schedule>(task: NonNull<Header>) {
+unsafe fn drop_stage<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     struct Emptied<'a, F: Future>(&'a UnsafeCell<Stage<F>>);
 
     impl<F: Future> Drop for Emptied<'_, F> {
@@ -303,16 +360,16 @@ unsafe fn drop_stage<F: Future, S: Schedule>(task: NonNull<Header>) {
     }
 
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     let emptied = Emptied(stage);
     // SAFETY: the caller has the only access; dropped in place, as a pinned future must be.
     stage.with_mut(|stage| unsafe { std::ptr::drop_in_place(stage) });
     drop(emptied);
 }
 
-unsafe fn set_error<F: Future, S: Schedule>(task: NonNull<Header>, error: TaskError) {
+unsafe fn set_error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, error: TaskError) {
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     stage.with_mut(|stage| {
         // SAFETY: the caller has the only access.
         let stage = unsafe { &mut *stage };
@@ -325,9 +382,9 @@ unsafe fn set_error<F: Future, S: Schedule>(task: NonNull<Header>, error: TaskEr
     });
 }
 
-unsafe fn error<F: Future, S: Schedule>(task: NonNull<Header>) -> Option<TaskError> {
+unsafe fn error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) -> Option<TaskError> {
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     stage.with(|stage| {
         // SAFETY: the caller may read the outcome (R3).
         match unsafe { &*stage } {
@@ -337,9 +394,9 @@ unsafe fn error<F: Future, S: Schedule>(task: NonNull<Header>) -> Option<TaskErr
     })
 }
 
-unsafe fn take_outcome<F: Future, S: Schedule>(task: NonNull<Header>, to: *mut ()) {
+unsafe fn take_outcome<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, to: *mut ()) {
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     stage.with_mut(|stage| {
         // SAFETY: the caller has the only access.
         let stage = unsafe { &mut *stage };
@@ -352,16 +409,37 @@ unsafe fn take_outcome<F: Future, S: Schedule>(task: NonNull<Header>, to: *mut (
     });
 }
 
-unsafe fn schedule<F: Future, S: Schedule>(task: NonNull<Header>) {
+unsafe fn outcome<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) -> *const () {
+    // SAFETY: as in `poll`.
+    let stage = unsafe { stage::<F, S, H>(task) };
+    stage.with(|stage| {
+        // SAFETY: the caller may read the outcome (R3).
+        match unsafe { &*stage } {
+            Stage::Outcome(outcome) => std::ptr::from_ref(outcome).cast(),
+            _ => std::ptr::null(),
+        }
+    })
+}
+
+unsafe fn hook<F: Future, S: Schedule, H: Hook>(task: &TaskRef) {
+    // SAFETY: the header stands first in the `repr(C)` cell of this very type.
+    let hook = unsafe { &(*task.as_raw().cast::<TaskCell<F, S, H>>().as_ptr()).hook };
+    // SAFETY: taken by the completer only, once.
+    if let Some(hook) = hook.with_mut(|hook| unsafe { (*hook).take() }) {
+        hook.ended(task);
+    }
+}
+
+unsafe fn schedule<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     // SAFETY: alive, by the caller's promise.
     let scheduler = unsafe { task.as_ref() }.scheduler.cast::<S>();
     // SAFETY: the scheduler is alive as long as the task is not complete (R6), and the caller owes this push.
     unsafe { S::schedule(scheduler, Notified::new(task)) }
 }
 
-unsafe fn dealloc<F: Future, S: Schedule>(task: NonNull<Header>) {
+unsafe fn dealloc<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     // SAFETY: the last reference is gone: this is the only access.
-    let mut cell = unsafe { Box::from_raw(task.cast::<TaskCell<F, S>>().as_ptr()) };
+    let mut cell = unsafe { Box::from_raw(task.cast::<TaskCell<F, S, H>>().as_ptr()) };
     let cold = std::mem::replace(&mut cell.header.cold, AtomicPtr::new(std::ptr::null_mut()));
     let cold = cold.load(std::sync::atomic::Ordering::Acquire);
     if !cold.is_null() {

@@ -413,6 +413,26 @@ impl<T> Task<T> {
         }
     }
 
+    /// Looks at the outcome without taking it; `None` while the task has not ended, and when it was taken.
+    ///
+    /// Counts as reading it: a failure that was looked at is not reported when the handle goes.
+    pub fn peek<R>(&mut self, look: impl FnOnce(Result<&T, &TaskError>) -> R) -> Option<R> {
+        if !self.done() {
+            return None;
+        }
+        let _ = self.task.header().state.set(state::RETRIEVED);
+        // SAFETY: (R3) the task is complete and this is its handle, borrowed for the whole call; `T` is its output type.
+        let outcome = unsafe { cell::outcome_of::<T>(self.task.as_raw()) };
+        outcome.map(|outcome| look(outcome.as_ref()))
+    }
+
+    /// Waits for the end of the task without taking its outcome, and without passing a cancellation on: for combinators that
+    /// do that themselves. The waker takes the place of that of an earlier await of this handle.
+    pub fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: `&mut self` is the typed handle.
+        if unsafe { harness::poll_join(self.task.header(), cx.waker()) } { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn take_outcome(&mut self) -> Option<Result<T, TaskError>> {
         let _ = self.task.header().state.set(state::RETRIEVED);
         // SAFETY: (R3) the task is complete and this is its handle; `T` is its output type by `from_raw`.

@@ -97,6 +97,7 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     let task_ref = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
     let before = set_complete(task, is_value);
     scheduler.release(&task_ref);
+    run_hook(&task_ref);
     tell_joiner(task, before);
     if before.has(state::LISTENERS) {
         tell_listeners(&task_ref, |callbacks| scheduler.run_callbacks(&task_ref, callbacks));
@@ -126,6 +127,13 @@ fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
             }
         }
     }
+}
+
+/// Tells the hook before anybody else; a panic in it ends here (R7).
+fn run_hook(task: &TaskRef) {
+    // SAFETY: this is the completer, after `COMPLETE`.
+    let told = catch_unwind(AssertUnwindSafe(|| unsafe { cell::run_hook_of(task) }));
+    drop(told.map_err(PanicError::new));
 }
 
 fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
@@ -213,6 +221,14 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
             }
             true
         }
+    }
+}
+
+/// Makes a cancellation pending again, without counting a request. Called by the task's own code.
+pub(crate) fn redeliver(header: &Header, error: CancelledError) {
+    let mut inner = header.cold().inner.lock();
+    if !header.state.request_again() {
+        inner.request = Some(error);
     }
 }
 
@@ -335,5 +351,6 @@ pub(crate) fn refuse(task: NonNull<Header>, why: &str) {
     drop(entered);
     // Nobody but the creator has seen the task: no waiters, no callbacks, and the handle exists.
     let _before = set_complete(task, false);
+    run_hook(&task_ref);
     drop(task_ref);
 }

@@ -155,17 +155,17 @@ pub(crate) struct State(AtomicU64);
 impl State {
     /// A task that is about to be pushed into a run queue: one reference for the runtime, one for the handle.
     pub(crate) fn new_notified() -> Self {
-        Self(AtomicU64::new(NOTIFIED | JOIN_INTEREST | 2 * REF_ONE))
+        Self(AtomicU64::new(NOTIFIED | JOIN_INTEREST | (2 * REF_ONE)))
     }
 
     /// A task whose first poll is made by its creator.
     pub(crate) fn new_running() -> Self {
-        Self(AtomicU64::new(RUNNING | STARTED | JOIN_INTEREST | 2 * REF_ONE))
+        Self(AtomicU64::new(RUNNING | STARTED | JOIN_INTEREST | (2 * REF_ONE)))
     }
 
     /// A promise: idle until it is filled; one reference for each side.
     pub(crate) fn new_promise() -> Self {
-        Self(AtomicU64::new(JOIN_INTEREST | 2 * REF_ONE))
+        Self(AtomicU64::new(JOIN_INTEREST | (2 * REF_ONE)))
     }
 
     /// Acquire: pairs with the release of `complete`, so that the outcome may be read when `COMPLETE` is seen.
@@ -271,6 +271,14 @@ impl State {
     /// (release, pairs with the acquire of `begin_poll`; a mere load could be ordered after it).
     pub(crate) fn has_started(&self) -> bool {
         self.0.fetch_or(0, AcqRel) & STARTED != 0
+    }
+
+    /// Makes a delivered request pending again, of a task that is being polled; true if one was pending anyway.
+    /// AcqRel as in `wake`.
+    pub(crate) fn request_again(&self) -> bool {
+        let before = self.0.fetch_or(CANCEL | NOTIFIED, AcqRel);
+        debug_assert!(before & RUNNING != 0, "{:?}", Snapshot(before));
+        before & CANCEL != 0
     }
 
     /// Takes one request back; at zero an undelivered one is withdrawn too (C-29). Gives what is left.

@@ -74,6 +74,8 @@ pub struct Sleep {
 enum State {
     After(Duration),
     At(Instant),
+    /// Nanoseconds of the runtime's clock.
+    Started(u64),
     Armed {
         shard: Arc<TimerShard>,
         key: Key,
@@ -86,11 +88,24 @@ enum State {
 }
 
 impl Sleep {
+    /// Counts the duration from now on instead of from the first poll.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a runtime.
+    pub fn start(&mut self) {
+        if let State::After(duration) = self.state {
+            let deadline = worker::with_current_or_panic("sleep", |worker| worker.shared().clock.deadline(duration));
+            self.state = State::Started(if duration.is_zero() { 0 } else { deadline });
+        }
+    }
+
     fn begin(&mut self, worker: &Worker, cx: &Context<'_>) {
         let clock = &worker.shared().clock;
         let deadline = match self.state {
             State::After(duration) if duration.is_zero() => 0,
             State::After(duration) => clock.deadline(duration),
+            State::Started(deadline) => deadline,
             State::At(instant) => clock.nanos_of(instant),
             _ => unreachable!("called before anything else"),
         };
@@ -111,7 +126,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
-            State::After(_) | State::At(_) => {
+            State::After(_) | State::At(_) | State::Started(_) => {
                 worker::with_current_or_panic("sleep", |worker| self.begin(worker, cx));
                 return Poll::Pending;
             }
@@ -139,7 +154,7 @@ impl Drop for Sleep {
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::After(_) | State::At(_) => "Sleep(not begun)",
+            State::After(_) | State::At(_) | State::Started(_) => "Sleep(not begun)",
             State::Armed { .. } => "Sleep(armed)",
             State::Never => "Sleep(for ever)",
             State::Yielded | State::Over => "Sleep(over)",

@@ -5,6 +5,7 @@
 //! (3) the extensions (the blocking pool) are closed, still with the workers running; (4) nothing is taken in any more, the
 //! workers end; (5) queues are emptied, and what nobody owns is reported.
 
+use crate::context::Context as VarContext;
 use crate::handle::Handle;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::queue::{self, LocalQueue, Random};
@@ -174,7 +175,37 @@ impl Engine {
     #[track_caller]
     pub fn run_with<F: Future>(&self, future: F, started: impl FnOnce(&TaskRef)) -> Result<F::Output, CancelledError> {
         let location = Location::caller();
-        self.as_worker(|worker| run_main(worker, future, started, location))
+        self.as_worker(|worker| run_main(worker, future, None, started, location))
+    }
+
+    /// As [`run_with`](Self::run_with), for facades: main runs in `context`, which afterwards holds what main has set, however it ended;
+    /// `location` is where main counts as created.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Config, Context, Engine, context_var};
+    /// use std::panic::Location;
+    ///
+    /// context_var! { static RUNS: u32 = 0; }
+    /// let engine = Engine::new(Config { workers: 1, ..Config::default() }).unwrap();
+    /// let mut context = Context::current();
+    /// for run in 1..=2 {
+    ///     let main = async { RUNS.set(RUNS.get() + 1) };
+    ///     engine.run_in(&mut context, main, |_main| {}, Location::caller()).unwrap();
+    ///     assert_eq!(context.run(|| RUNS.get()), run);
+    /// }
+    /// assert_eq!(RUNS.get(), 0);
+    /// ```
+    #[track_caller]
+    pub fn run_in<F: Future>(
+        &self,
+        context: &mut VarContext,
+        future: F,
+        started: impl FnOnce(&TaskRef),
+        location: &'static Location<'static>,
+    ) -> Result<F::Output, CancelledError> {
+        self.as_worker(|worker| run_main(worker, future, Some(context), started, location))
     }
 
     /// Works until [`Handle::stop`].
@@ -366,6 +397,7 @@ impl<F: Future> Drop for Main<F> {
 fn run_main<F: Future>(
     worker: &Worker,
     future: F,
+    context: Option<&mut VarContext>,
     started: impl FnOnce(&TaskRef),
     location: &'static Location<'static>,
 ) -> Result<F::Output, CancelledError> {
@@ -382,11 +414,15 @@ fn run_main<F: Future>(
 
     let mut place = MainPlace { future: Some(future), output: None };
     let shared = worker.shared();
-    let options = Options { name: None, context: None, eager: Some(false), kind: Kind::Main, location };
+    let own = context.as_deref().cloned();
+    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
     started(&ended.1);
     worker.run_until(u64::MAX, || ended.1.done());
+    if let Some(context) = context {
+        *context = ended.1.get_context();
+    }
     drop(ended);
     match task.result().expect("main has ended, and nobody else has its handle") {
         Ok(()) => Ok(place.output.take().expect("stored before the task was complete")),

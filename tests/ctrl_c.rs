@@ -1,0 +1,2 @@
+//! Ctrl-C.
+fn main() {}

@@ -346,3 +346,38 @@ fn worker_threads_have_the_name_that_was_asked_for() {
     });
     assert_eq!(name.unwrap().as_deref(), Some("mine-1"));
 }
+
+/// Set in the processes that this test starts: what they are to see.
+const EXPECTED: &str = "RUNTIME_TEST_EXPECTED";
+
+#[test]
+fn the_environment_gives_the_defaults_that_were_not_set() {
+    if let Ok(expected) = std::env::var(EXPECTED) {
+        let built = Runner::builder().build();
+        let seen = match &built {
+            Ok(runner) => format!("{} {}", runner.handle().workers(), runner.handle().debug()),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(seen, expected);
+        let told = Runner::builder().workers(2).debug(false).build().unwrap().handle();
+        assert_eq!((told.workers(), told.debug()), (2, false));
+        return;
+    }
+    let wrong = |value| format!("RUNTIME_WORKERS is the number of workers, at least 1, but it is {value:?}");
+    let cases = [
+        ("3", "", String::from("3 false")),
+        ("1", "0", String::from("1 false")),
+        ("4", "1", String::from("4 true")),
+        ("3", "yes", String::from("3 true")),
+        ("0", "", wrong("0")),
+        ("many", "", wrong("many")),
+    ];
+    for (workers, debug, expected) in cases {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "run::the_environment_gives_the_defaults_that_were_not_set"]);
+        again.env("RUNTIME_WORKERS", workers).env("RUNTIME_DEBUG", debug).env(EXPECTED, &expected);
+        let output = again.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{expected}: {text}");
+    }
+}

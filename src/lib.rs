@@ -1,9 +1,23 @@
 //! asyncio's vocabulary on a work-stealing engine.
 
+mod as_completed;
+mod exception_group;
+mod gather;
+mod group;
 mod interrupt;
+mod race;
 mod run;
+mod shield;
+mod task_set;
 pub mod testing;
+mod timeout;
+mod wait;
 
+pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
+pub use exception_group::{ExceptionGroup, Failure};
+pub use gather::{Children, Gather, GatherOutcomes, IntoChildren, TryChildren, TryGather, gather, try_gather};
+pub use group::{ChildOutput, GroupClosed, GroupTask, TaskGroup};
+pub use race::{race, staggered_race};
 pub use run::{Runner, RunnerBuilder, run};
 pub use runtime_core::ExceptionContext;
 pub use runtime_core::Promise;
@@ -16,6 +30,10 @@ pub use runtime_core::{CatchCancelled, Intercept, Intercepted, catch_cancelled, 
 pub use runtime_core::{Config, Engine, Extension};
 pub use runtime_core::{Context, ContextVar, Token};
 pub use runtime_core::{Sleep, YieldNow, sleep, sleep_until, yield_now};
+pub use shield::{Shield, shield};
+pub use task_set::TaskLike;
+pub use timeout::{Timeout, TimeoutError, TimeoutScope, TimeoutStateError, timeout, timeout_at, wait_for};
+pub use wait::{ReturnWhen, WaitMany, wait};
 
 /// Runs an `async fn`, usually `main`, on a runtime of its own, as [`run`] does.
 ///

@@ -321,8 +321,8 @@ impl Worker {
     /// Fires own timers that are due; with several workers, also those of owners who are late.
     fn fire_timers(&self) -> bool {
         let own = self.timers();
-        if own.next() == u64::MAX && self.shared.workers() == 1 {
-            return false;
+        if self.shared.workers() == 1 {
+            return own.next() != u64::MAX && own.fire_callbacks_first(self.shared.clock.now());
         }
         let others = self.shared.next_timer_of_others(self.index);
         if own.next().min(others) == u64::MAX {

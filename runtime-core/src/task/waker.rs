@@ -1,5 +1,6 @@
 //! Wakers: one reference to the task each, usable from any thread at any time, also after the runtime has gone.
 
+use super::Kind;
 use super::cell::{Header, drop_ref, schedule_task};
 use super::state::Wake;
 use std::mem::ManuallyDrop;
@@ -13,6 +14,15 @@ pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
     // SAFETY: the functions below keep the contract of `RawWaker`. No reference is taken, and none is given back, because
     // of `ManuallyDrop`; the poller keeps the task alive longer than the poll.
     ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), &VTABLE) })
+}
+
+/// What the task behind a waker is, if it is one of ours.
+pub(crate) fn kind_of(waker: &Waker) -> Option<Kind> {
+    if !std::ptr::eq(waker.vtable(), &VTABLE) {
+        return None;
+    }
+    // SAFETY: one of ours, and it keeps its task alive.
+    Some(unsafe { task(waker.data()).as_ref() }.kind)
 }
 
 fn task(data: *const ()) -> NonNull<Header> {

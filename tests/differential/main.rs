@@ -1,0 +1,203 @@
+//! Random programs, run on CPython's asyncio and compared.
+//!
+//! `DIFFERENTIAL_PROGRAMS` says how many programs of each profile to run (default 300),
+//! `DIFFERENTIAL_SEED` at which seed to begin (default 0), `DIFFERENTIAL_PYTHON` which CPython to take.
+//! `DIFFERENTIAL_SHUFFLES` is the number of shuffled schedules under which a program must do the same
+//! before it is compared (default 4); with 0 programs that depend on the order of ready tasks are compared
+//! as well, which is more than is promised. A program that fails is made small and printed.
+
+mod differences;
+mod generate;
+mod program;
+mod python;
+mod shrink;
+mod trace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+
+use differences::{DIFFERENCES, Difference, reason_to_skip};
+use generate::{Profile, generate};
+use program::{Program, Statement};
+use python::Python;
+use trace::{Exactness, Trace};
+
+/// Shuffled schedules that a program must survive before it counts as stable.
+const SHUFFLES: u64 = 4;
+/// How many times as many when a program seems to fail.
+const TO_BE_SURE: u64 = 25;
+
+impl Profile {
+    fn exactness(self) -> Exactness {
+        match self {
+            Self::Order => Exactness::Order,
+            Self::Mixed | Self::Tight => Exactness::PerTask,
+        }
+    }
+
+    /// Where the order is compared too, a program need not survive other orders.
+    fn shuffles(self) -> u64 {
+        match self {
+            Self::Order => 0,
+            Self::Mixed | Self::Tight => setting("DIFFERENTIAL_SHUFFLES", SHUFFLES),
+        }
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// The seeds of this run.
+fn seeds() -> impl Iterator<Item = u64> {
+    let first = setting("DIFFERENTIAL_SEED", 0);
+    first..first + setting("DIFFERENTIAL_PROGRAMS", 300)
+}
+
+/// Says on standard error, past the test harness, that nothing was tested.
+fn skip_loudly(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {what} ***\n");
+}
+
+/// How many programs were compared, and why the others were not.
+#[derive(Default)]
+struct Tally {
+    compared: u64,
+    /// By row and reason.
+    skipped: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Tally {
+    fn print(&self, profile: Profile) {
+        eprintln!("{profile:?}: {} programs compared", self.compared);
+        for ((row, why), count) in &self.skipped {
+            eprintln!("  {count} passed over: {row}, {why}");
+        }
+    }
+}
+
+/// Runs the programs of a profile on both sides and reports the first one that differs, made small.
+fn compare_all(
+    python: &Python,
+    profile: Profile,
+    mut other: impl FnMut(&[String]) -> Vec<Option<Trace>>,
+) -> Tally {
+    let programs: Vec<_> = seeds().map(|seed| generate(seed, profile)).collect();
+    let texts: Vec<_> = programs.iter().map(ToString::to_string).collect();
+    let theirs = python.run(profile.shuffles(), &texts);
+    let ours = other(&texts);
+    let mut tally = Tally::default();
+    for ((program, theirs), ours) in programs.iter().zip(&theirs).zip(&ours) {
+        if let Some(difference) = reason_to_skip(theirs) {
+            *tally
+                .skipped
+                .entry((difference.row, difference.why))
+                .or_default() += 1;
+        } else if let Some(ours) = ours {
+            tally.compared += 1;
+            if !theirs.differences(ours, profile.exactness()).is_empty() {
+                report(python, profile, program, &mut other);
+            }
+        }
+    }
+    tally
+}
+
+/// Makes a failing program small and panics with it, unless it turns out to be unstable.
+fn report(
+    python: &Python,
+    profile: Profile,
+    program: &Program,
+    other: &mut impl FnMut(&[String]) -> Vec<Option<Trace>>,
+) {
+    let mut run = |program: &Program| {
+        let text = [program.to_string()];
+        let theirs = python.run(TO_BE_SURE * profile.shuffles(), &text).remove(0);
+        if reason_to_skip(&theirs).is_some() {
+            return None;
+        }
+        let ours = other(&text).remove(0)?;
+        let found = theirs.differences(&ours, profile.exactness());
+        (!found.is_empty()).then_some((theirs, ours, found))
+    };
+    if run(program).is_none() {
+        return;
+    }
+    let small = shrink::shrink(program, |program| run(program).is_some());
+    let (theirs, ours, found) = run(&small).expect("the small program fails too");
+    let found = found.join("\n  ");
+    panic!(
+        "\n{small}\n\n  {found}\n\nCPython:\n{theirs}\nthe other:\n{ours}\nfound as:\n{program}\n"
+    );
+}
+
+#[test]
+fn two_versions_of_cpython_agree() {
+    let pythons = Python::all();
+    let [newest, .., oldest] = &pythons[..] else {
+        return skip_loudly("two versions of CPython cannot be compared: there is only one");
+    };
+    for profile in [Profile::Mixed, Profile::Tight, Profile::Order] {
+        let tally = compare_all(newest, profile, |programs| {
+            let traces = oldest.run(profile.shuffles(), programs);
+            let comparable = |trace| Some(trace).filter(|trace| reason_to_skip(trace).is_none());
+            traces.into_iter().map(comparable).collect()
+        });
+        eprintln!(
+            "{profile:?}: compared {}, skipped {:?}",
+            tally.compared, tally.skipped
+        );
+        assert!(tally.compared > 0);
+    }
+}
+
+#[test]
+fn programs_read_back_as_they_were_written() {
+    for seed in 0..2_000 {
+        for profile in [Profile::Mixed, Profile::Tight, Profile::Order] {
+            let program = generate(seed, profile);
+            assert_eq!(Program::parse(&program.to_string()), Ok(program));
+        }
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_program_again() {
+    for seed in 0..100 {
+        let program = generate(seed, Profile::Mixed);
+        assert_eq!(generate(seed, Profile::Mixed), program);
+        assert_ne!(generate(seed + 1, Profile::Mixed), program);
+    }
+}
+
+#[test]
+fn a_failing_program_shrinks_to_what_fails() {
+    let fails = |program: &Program| program.to_string().contains("(shield");
+    let program = (0..).map(|seed| generate(seed, Profile::Mixed)).find(fails);
+    let small = shrink::shrink(&program.expect("some program has a shield"), fails);
+    assert!(matches!(&small.body[..], [Statement::Shield(_)]), "{small}");
+}
+
+#[test]
+fn every_flag_of_the_interpreter_is_explained_and_every_explanation_used() {
+    let script = include_str!("interpret.py");
+    let raised = |call: &str| -> BTreeSet<_> {
+        let rest = script.split(call).skip(1);
+        rest.filter_map(|text| text.split('"').next()).collect()
+    };
+    let raised: BTreeSet<_> = &raised("flag(\"") | &raised("flags.add(\"");
+    let explained: BTreeSet<_> = DIFFERENCES.iter().filter_map(Difference::flag).collect();
+    assert_eq!(raised, explained);
+}
+
+/// Not a test: prints the programs of the seeds chosen, one per line, as interpret.py reads them.
+#[test]
+#[ignore = "prints programs, tests nothing"]
+fn print_programs() {
+    for profile in [Profile::Mixed, Profile::Tight, Profile::Order] {
+        for seed in seeds() {
+            println!("{} {}", profile.shuffles(), generate(seed, profile));
+        }
+    }
+}

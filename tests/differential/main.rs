@@ -144,10 +144,7 @@ fn two_versions_of_cpython_agree() {
             let comparable = |trace| Some(trace).filter(|trace| reason_to_skip(trace).is_none());
             traces.into_iter().map(comparable).collect()
         });
-        eprintln!(
-            "{profile:?}: compared {}, skipped {:?}",
-            tally.compared, tally.skipped
-        );
+        tally.print(profile);
         assert!(tally.compared > 0);
     }
 }

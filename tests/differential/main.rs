@@ -149,6 +149,40 @@ fn two_versions_of_cpython_agree() {
     }
 }
 
+/// The programs of programs.txt with their names.
+fn small_programs() -> impl Iterator<Item = (&'static str, Program)> {
+    let lines = include_str!("programs.txt").lines();
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| {
+        let (name, text) = line.split_once(": ").expect("a name and a colon");
+        (
+            name,
+            Program::parse(text).unwrap_or_else(|error| panic!("{name}: {error}")),
+        )
+    })
+}
+
+#[test]
+fn the_small_programs_can_be_compared() {
+    let Some(newest) = Python::all().into_iter().next() else {
+        return skip_loudly("no CPython for the small programs");
+    };
+    if newest.version < (3, 13, 0) {
+        return skip_loudly("the small programs need CPython 3.13");
+    }
+    let (names, programs): (Vec<_>, Vec<_>) = small_programs().unzip();
+    let texts: Vec<_> = programs.iter().map(ToString::to_string).collect();
+    let traces = newest.run(TO_BE_SURE * SHUFFLES, &texts);
+    let skipped = names.iter().zip(&traces).filter_map(|(name, trace)| {
+        let difference = reason_to_skip(trace)?;
+        Some(format!("{name}: {} {}", difference.row, difference.why))
+    });
+    assert_eq!(skipped.collect::<Vec<_>>(), Vec::<String>::new());
+    for (name, trace) in names.iter().zip(&traces) {
+        assert!(!trace.to_string().contains(" never"), "{name}:\n{trace}");
+    }
+}
+
 #[test]
 fn programs_read_back_as_they_were_written() {
     for seed in 0..2_000 {

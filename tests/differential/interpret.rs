@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -18,11 +19,30 @@ use runtime::{
     wait, wait_for, yield_now,
 };
 
+use crate::differences::reason_to_skip;
+use crate::generate::Profile;
 use crate::program::{Block, Failures, Member, Mode, Program, Statement, Then, Until};
-use crate::trace::Trace;
+use crate::python::Python;
+use crate::trace::{Exactness, Trace};
+use crate::{SHUFFLES, compare_all, skip_loudly, small_programs, texts};
+
+/// Wall-clock time after which a program counts as hanging: virtual time makes all of them short.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// Runs a program and tells what happened, also when it hangs or panics.
+fn run_guarded(program: &Program) -> Trace {
+    let (sender, receiver) = mpsc::channel();
+    let copy = program.clone();
+    thread::spawn(move || sender.send(run(&copy)));
+    receiver.recv_timeout(LONGEST).unwrap_or_else(|error| {
+        let mut trace = Trace::default();
+        trace.event("m", 0, format!("no trace, {error}"));
+        trace
+    })
+}
 
 /// Runs a program and tells what happened.
-pub(crate) fn run(program: &Program) -> Trace {
+fn run(program: &Program) -> Trace {
     let runner = Runner::builder().workers(1).virtual_time(true).build();
     let runner = runner.expect("a runtime can be made");
     let run = Arc::new(Run::new(runner.handle()));
@@ -34,7 +54,7 @@ pub(crate) fn run(program: &Program) -> Trace {
 
 /// The main future: what it leaves behind is cancelled by the runtime.
 async fn supervise(run: Arc<Run>, program: Program) {
-    run.start("m", program.body, |body| create_task(body));
+    run.start("m", program.body, create_task);
     let main = run.find("m").expect("just started");
     main.wait().await;
     while program.mode == Mode::Drain
@@ -172,6 +192,10 @@ impl Run {
         shared.trace.tasks.entry(name.to_owned()).or_default();
         shared.promised.push(name.to_owned());
         shared.promises.insert(name.to_owned(), promise);
+    }
+
+    fn note_group(&self, name: &str, group: TaskGroup<Failure>) {
+        self.lock().groups.insert(name.to_owned(), group);
     }
 
     /// Notes that a task ends now, and what with unless it was cancelled.
@@ -357,11 +381,8 @@ impl Here {
             Statement::CancelLater(ms, name) => {
                 if let Some(task) = self.run.find(name) {
                     let delay = Duration::from_millis(*ms);
-                    drop(
-                        self.run
-                            .handle
-                            .call_later(delay, move || drop(task.cancel())),
-                    );
+                    let cancel = move || _ = task.cancel();
+                    let _timer = self.run.handle.call_later(delay, cancel);
                 }
             }
             Statement::Reschedule(ms) => self.reschedule(*ms),
@@ -595,9 +616,7 @@ impl Here {
         handler: Option<&Block>,
     ) -> Result<Flow, Failure> {
         let scope = TaskGroup::scope(async |group: &TaskGroup<Failure>| {
-            let mut shared = self.run.lock();
-            shared.groups.insert(name.to_owned(), group.clone());
-            drop(shared);
+            self.run.note_group(name, group.clone());
             self.block(body).await
         });
         let failure = match scope.await {
@@ -628,4 +647,48 @@ fn result_text(result: &Result<Outcome, TaskError>) -> String {
         Err(TaskError::Cancelled(_)) => "cancelled".to_owned(),
         Err(TaskError::Panicked(panic)) => format!("panicked:{panic}"),
     }
+}
+
+/// The newest CPython here, or a loud word that there is none.
+fn newest_python() -> Option<Python> {
+    let newest = Python::all().into_iter().next();
+    if newest.is_none() {
+        skip_loudly("no CPython 3.11 or newer to compare with");
+    }
+    newest
+}
+
+#[test]
+fn random_programs_do_what_they_do_on_cpython() {
+    let Some(python) = newest_python() else {
+        return;
+    };
+    for profile in [Profile::Order, Profile::Tight, Profile::Mixed] {
+        let tally = compare_all(&python, profile, |programs| {
+            programs
+                .iter()
+                .map(|program| Some(run_guarded(program)))
+                .collect()
+        });
+        tally.print(profile);
+        assert!(tally.compared > 0);
+    }
+}
+
+#[test]
+fn small_programs_do_what_they_do_on_cpython() {
+    let Some(python) = newest_python() else {
+        return;
+    };
+    let (names, programs): (Vec<_>, Vec<_>) = small_programs().unzip();
+    let traces = python.run(SHUFFLES, &texts(&programs));
+    let mut failed = Vec::new();
+    for ((name, program), theirs) in names.iter().zip(&programs).zip(&traces) {
+        if reason_to_skip(theirs).is_some() {
+            continue;
+        }
+        let found = theirs.differences(&run_guarded(program), Exactness::PerTask);
+        failed.extend(found.into_iter().map(|found| format!("{name}: {found}")));
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

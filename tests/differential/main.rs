@@ -77,47 +77,50 @@ impl Tally {
     }
 }
 
+/// What is compared with CPython: gives the trace of each program, or none where it has a reason.
+trait Other: FnMut(&[Program]) -> Vec<Option<Trace>> {}
+
+impl<F: FnMut(&[Program]) -> Vec<Option<Trace>>> Other for F {}
+
 /// Runs the programs of a profile on both sides and reports the first one that differs, made small.
-fn compare_all(
-    python: &Python,
-    profile: Profile,
-    mut other: impl FnMut(&[String]) -> Vec<Option<Trace>>,
-) -> Tally {
+fn compare_all(python: &Python, profile: Profile, mut other: impl Other) -> Tally {
     let programs: Vec<_> = seeds().map(|seed| generate(seed, profile)).collect();
-    let texts: Vec<_> = programs.iter().map(ToString::to_string).collect();
-    let theirs = python.run(profile.shuffles(), &texts);
-    let ours = other(&texts);
+    let traces = python.run(profile.shuffles(), &texts(&programs));
     let mut tally = Tally::default();
-    for ((program, theirs), ours) in programs.iter().zip(&theirs).zip(&ours) {
-        if let Some(difference) = reason_to_skip(theirs) {
-            *tally
-                .skipped
-                .entry((difference.row, difference.why))
-                .or_default() += 1;
-        } else if let Some(ours) = ours {
-            tally.compared += 1;
-            if !theirs.differences(ours, profile.exactness()).is_empty() {
-                report(python, profile, program, &mut other);
+    let (mut chosen, mut theirs) = (Vec::new(), Vec::new());
+    for (program, trace) in programs.into_iter().zip(traces) {
+        match reason_to_skip(&trace) {
+            Some(known) => *tally.skipped.entry((known.row, known.why)).or_default() += 1,
+            None => {
+                chosen.push(program);
+                theirs.push(trace);
             }
+        }
+    }
+    let ours = other(&chosen);
+    for ((program, theirs), ours) in chosen.iter().zip(&theirs).zip(&ours) {
+        let Some(ours) = ours else { continue };
+        tally.compared += 1;
+        if !theirs.differences(ours, profile.exactness()).is_empty() {
+            report(python, profile, program, &mut other);
         }
     }
     tally
 }
 
+fn texts(programs: &[Program]) -> Vec<String> {
+    programs.iter().map(ToString::to_string).collect()
+}
+
 /// Makes a failing program small and panics with it, unless it turns out to be unstable.
-fn report(
-    python: &Python,
-    profile: Profile,
-    program: &Program,
-    other: &mut impl FnMut(&[String]) -> Vec<Option<Trace>>,
-) {
+fn report(python: &Python, profile: Profile, program: &Program, other: &mut impl Other) {
     let mut run = |program: &Program| {
-        let text = [program.to_string()];
-        let theirs = python.run(TO_BE_SURE * profile.shuffles(), &text).remove(0);
+        let shuffles = TO_BE_SURE * profile.shuffles();
+        let theirs = python.run(shuffles, &[program.to_string()]).remove(0);
         if reason_to_skip(&theirs).is_some() {
             return None;
         }
-        let ours = other(&text).remove(0)?;
+        let ours = other(std::slice::from_ref(program)).remove(0)?;
         let found = theirs.differences(&ours, profile.exactness());
         (!found.is_empty()).then_some((theirs, ours, found))
     };
@@ -140,7 +143,7 @@ fn two_versions_of_cpython_agree() {
     };
     for profile in [Profile::Mixed, Profile::Tight, Profile::Order] {
         let tally = compare_all(newest, profile, |programs| {
-            let traces = oldest.run(profile.shuffles(), programs);
+            let traces = oldest.run(profile.shuffles(), &texts(programs));
             let comparable = |trace| Some(trace).filter(|trace| reason_to_skip(trace).is_none());
             traces.into_iter().map(comparable).collect()
         });
@@ -171,8 +174,7 @@ fn the_small_programs_can_be_compared() {
         return skip_loudly("the small programs need CPython 3.13");
     }
     let (names, programs): (Vec<_>, Vec<_>) = small_programs().unzip();
-    let texts: Vec<_> = programs.iter().map(ToString::to_string).collect();
-    let traces = newest.run(TO_BE_SURE * SHUFFLES, &texts);
+    let traces = newest.run(TO_BE_SURE * SHUFFLES, &texts(&programs));
     let skipped = names.iter().zip(&traces).filter_map(|(name, trace)| {
         let difference = reason_to_skip(trace)?;
         Some(format!("{name}: {} {}", difference.row, difference.why))

@@ -19,7 +19,7 @@ flags name a row of the catalogue in which our runtime differs on purpose, or
 say why the trace cannot be compared (see differences.rs). With 0 shuffles only
 asyncio's own order is run.
 
-Python 3.11 or newer; needs nothing but the standard library.
+Python 3.11.7 or newer; needs nothing but the standard library.
 """
 
 import asyncio
@@ -279,9 +279,8 @@ class Run:
             self.sweep()
         except Deadlock:
             self.flag("deadlock")
-            self.freeze()
-            self.abandon()
         self.freeze()
+        self.abandon()
         self.loop.close()
 
     async def supervise(self, mode, body):
@@ -309,7 +308,7 @@ class Run:
         await asyncio.wait(left)
 
     def abandon(self):
-        """Ends what a deadlock left, without recording it."""
+        """Ends what a deadlock left, or the sweep (R-10), without recording it."""
         for _ in range(100):
             left = [t for t in asyncio.all_tasks(self.loop) if not t.done()]
             if not left:
@@ -323,8 +322,7 @@ class Run:
         self.flags.add("stuck")
 
     def freeze(self):
-        if self.frozen:
-            return
+        """Takes down how things stand; nothing is recorded from here on."""
         for name, task in self.tasks.items():
             # What ended just now has not been noted yet.
             self.ends.setdefault(name, self.now() if task.done() else 0)
@@ -531,6 +529,9 @@ class Run:
             self.flag("old:AC-03")
             return
         members = {self.tasks[name]: name for name in names}
+        done = sum(task.done() for task in members)
+        if done > 1 or (done and asyncio.current_task()._must_cancel):
+            self.flag("AC-01")
         items = asyncio.as_completed(members, timeout=None if ms is None else int(ms))
         try:
             async for task in items:

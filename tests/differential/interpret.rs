@@ -64,6 +64,15 @@ async fn supervise(run: Arc<Run>, program: Program) {
     }
 }
 
+impl Trace {
+    /// Notes that something happened in the task `name`.
+    fn event(&mut self, name: &str, time: u64, text: String) {
+        let task = self.tasks.entry(name.to_owned()).or_default();
+        task.events.push((time, text));
+        self.order.push(name.to_owned());
+    }
+}
+
 /// What a body returns.
 type Outcome = Result<i64, Failure>;
 
@@ -653,7 +662,7 @@ fn result_text(result: &Result<Outcome, TaskError>) -> String {
 fn newest_python() -> Option<Python> {
     let newest = Python::all().into_iter().next();
     if newest.is_none() {
-        skip_loudly("no CPython 3.11 or newer to compare with");
+        skip_loudly("no CPython 3.11.7 or newer to compare with");
     }
     newest
 }

@@ -9,8 +9,8 @@ use std::thread;
 
 use crate::trace::Trace;
 
-/// The oldest version that has `timeout` and `TaskGroup`.
-const OLDEST: Version = (3, 11, 0);
+/// The oldest version taken: the first 3.11s had a `timeout` that compared counts with 0 (TO-19).
+const OLDEST: Version = (3, 11, 7);
 
 /// Major, minor, micro.
 pub(crate) type Version = (u32, u32, u32);

@@ -69,13 +69,6 @@ impl Trace {
         Ok(())
     }
 
-    /// Notes that something happened in the task `name`.
-    pub(crate) fn event(&mut self, name: &str, time: u64, text: String) {
-        let task = self.tasks.entry(name.to_owned()).or_default();
-        task.events.push((time, text));
-        self.order.push(name.to_owned());
-    }
-
     /// What is different in `other`, one line each; empty when the two agree.
     pub(crate) fn differences(&self, other: &Self, exactness: Exactness) -> Vec<String> {
         let messages = !self.flags.contains("messages");

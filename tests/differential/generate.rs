@@ -58,8 +58,10 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> Program {
         true => Mode::Sweep,
         false => Mode::Drain,
     };
+    let favourites = [random.pick(&WEIGHTS).0, random.pick(&WEIGHTS).0];
     let mut writer = Writer {
         random,
+        favourites,
         profile,
         budget,
         names: 0,
@@ -106,6 +108,8 @@ impl Place {
 struct Writer {
     random: Random,
     profile: Profile,
+    /// Kinds that this program says often: programs so differ more than by chance alone.
+    favourites: [Kind; 2],
     /// Statements that may still be written.
     budget: u64,
     /// How many names and numbers were given out.
@@ -121,7 +125,7 @@ struct Writer {
 }
 
 /// The kinds of statements, for the choice between them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Log,
     Count,
@@ -226,7 +230,12 @@ impl Writer {
 
     /// What a block ends with: sometimes a failure or a return, often something to be interrupted in.
     fn ending(&mut self, place: Place, body: &mut Block) {
-        if self.random.chance(if place.handling { 20 } else { 9 }) {
+        let percent = match place {
+            Place { handling: true, .. } => 30,
+            Place { depth: 0, .. } if self.around.len() > 1 => 18,
+            _ => 9,
+        };
+        if self.random.chance(percent) {
             body.push(Statement::Raise(self.name("e")));
         } else if place.depth > 0 && self.random.chance(4) {
             body.push(Statement::Return(self.number()));
@@ -248,7 +257,7 @@ impl Writer {
             Kind::CancelSelf => Statement::Cancel(self.running(), None),
             Kind::Cancel => Statement::Cancel(self.victim(), self.message()),
             Kind::CancelLater => Statement::CancelLater(self.delay().max(10), self.victim()),
-            Kind::Spawn => self.spawn(),
+            Kind::Spawn => return self.spawn(body),
             Kind::SpawnIn => self.spawn_in(),
             Kind::Gather => self.gather(),
             Kind::Await => Statement::Await(self.result()),
@@ -264,19 +273,25 @@ impl Writer {
 
     /// A kind of statement that makes sense here.
     fn kind(&mut self, place: Place) -> Kind {
-        let column = self.profile as usize;
+        let weights = WEIGHTS.map(|(kind, weights)| {
+            let times = if self.favourites.contains(&kind) {
+                5
+            } else {
+                1
+            };
+            (kind, times * weights[self.profile as usize])
+        });
+        let total = weights.iter().map(|(_, weight)| weight).sum();
         loop {
-            let total = WEIGHTS.iter().map(|(_, weights)| weights[column]).sum();
             let mut left = self.random.range(0, total);
-            let chosen = WEIGHTS.iter().find(|(_, weights)| {
-                let here = left < weights[column];
-                left = left.saturating_sub(weights[column]);
-                here
-            });
-            if let Some((kind, _)) = chosen
-                && self.fits(*kind, place)
-            {
-                return *kind;
+            for (kind, weight) in weights {
+                if left < weight {
+                    if self.fits(kind, place) {
+                        return kind;
+                    }
+                    break;
+                }
+                left -= weight;
             }
         }
     }
@@ -287,7 +302,7 @@ impl Writer {
             Kind::SpawnIn => !self.groups.is_empty() && self.around.len() < 4,
             Kind::Uncancel => place.scopes == 0 || self.random.chance(10),
             Kind::Await | Kind::Shield | Kind::WaitFor | Kind::Join => !self.complete.is_empty(),
-            Kind::Gather | Kind::Wait | Kind::AsCompleted => !self.complete.is_empty(),
+            Kind::Wait | Kind::AsCompleted => !self.complete.is_empty(),
             Kind::Reschedule => place.timeouts > 0,
             Kind::Catch | Kind::Try | Kind::Finally => place.depth < 4 && self.budget > 0,
             Kind::Guard | Kind::Timeout | Kind::Group => place.depth < 4 && self.budget > 0,
@@ -336,6 +351,9 @@ impl Writer {
             ..place.inside()
         };
         let mut body = Vec::new();
+        if self.random.chance(30) {
+            body.push(self.failing_child(&name));
+        }
         for _ in 0..self.random.range(0, 3) {
             if self.around.len() < 4 {
                 body.push(self.spawn_in());
@@ -346,15 +364,45 @@ impl Writer {
         Statement::Group(name, body, self.handler(place))
     }
 
+    /// A task of the group that lets it abort after a while.
+    fn failing_child(&mut self, group: &str) -> Statement {
+        let name = self.name("t");
+        let body = vec![
+            Statement::Sleep(self.delay()),
+            Statement::Raise(self.name("e")),
+        ];
+        self.complete.push(name.clone());
+        Statement::SpawnIn(group.to_owned(), name, body)
+    }
+
     fn handler(&mut self, place: Place) -> Option<Block> {
         let there = self.random.chance(65);
         there.then(|| self.block(place.handler()))
     }
 
-    fn spawn(&mut self) -> Statement {
+    /// A new task, and often somebody who waits for it while it still runs.
+    fn spawn(&mut self, body: &mut Block) {
         let name = self.name("t");
-        let body = self.task(&name);
-        Statement::Spawn(name, body)
+        let inner = self.task(&name);
+        body.push(Statement::Spawn(name.clone(), inner));
+        if self.profile == Profile::Order || self.random.chance(60) {
+            return;
+        }
+        self.taken.push(name.clone());
+        let waiting = [
+            Kind::Await,
+            Kind::Shield,
+            Kind::WaitFor,
+            Kind::Wait,
+            Kind::Gather,
+        ];
+        body.push(match self.random.pick(&waiting) {
+            Kind::Await => Statement::Await(name),
+            Kind::Shield => Statement::Shield(name),
+            Kind::WaitFor => Statement::WaitFor(self.delay(), name),
+            Kind::Wait => Statement::Wait(Until::First, vec![name], self.limit()),
+            _ => self.gather_with(vec![name]),
+        });
     }
 
     fn spawn_in(&mut self) -> Statement {
@@ -380,11 +428,19 @@ impl Writer {
     }
 
     fn gather(&mut self) -> Statement {
+        let names = match self.complete.is_empty() || self.random.chance(30) {
+            true => Vec::new(),
+            false => self.results(),
+        };
+        self.gather_with(names)
+    }
+
+    /// A gather of these tasks and new ones.
+    fn gather_with(&mut self, names: Vec<String>) -> Statement {
         let failures = self.random.pick(&[Failures::First, Failures::All]);
-        let mut members = Vec::new();
-        for name in self.results() {
-            members.push(Member::Task(name));
-            if self.random.chance(40) && self.around.len() < 4 {
+        let mut members: Vec<_> = names.into_iter().map(Member::Task).collect();
+        for _ in 0..self.random.range(0, 4) {
+            if self.around.len() < 4 {
                 let name = self.name("t");
                 let body = self.task(&name);
                 self.taken.push(name.clone());

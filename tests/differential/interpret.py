@@ -340,7 +340,7 @@ class Run:
 
     def trace(self):
         parts = []
-        for name in sorted(self.tasks):
+        for name in sorted(self.outcomes):
             end = ("end", self.ends[name], self.outcomes[name])
             parts.append(("task", name, end, ("count", self.counts[name]), *self.events[name]))
         return parts

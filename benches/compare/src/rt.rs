@@ -23,8 +23,9 @@ pub trait Tasks: Sized + 'static {
     /// Ends the runtime and every task that is still alive.
     fn shutdown(self);
 
-    /// Whether [`Tasks::shutdown`] ends tasks (a `StaticExecutor` leaks them).
-    const ENDS_TASKS: bool = true;
+    /// Whether a detached task lives on when nobody holds a waker of it, until the
+    /// shutdown ends it. A `StaticExecutor` drops it after its poll.
+    const OWNS_TASKS: bool = true;
 
     /// Spawns from inside the runtime.
     fn spawn<F>(future: F) -> Self::Task<F::Output>

@@ -1,5 +1,7 @@
 //! Measures in many processes, and shows what they said.
 
+mod bars;
+mod curves;
 mod machine;
 mod results;
 mod svg;

@@ -167,6 +167,9 @@ fn idle() -> impl Future<Output = ()> + Send + 'static {
 }
 
 fn idle_tasks<R: Tasks>(config: &Config) -> Outcome {
+    if !R::OWNS_TASKS {
+        return Outcome::default();
+    }
     count_from_now_on();
     let count = config.size(1_000_000);
     let rt = R::start(config.workers);
@@ -181,12 +184,10 @@ fn idle_tasks<R: Tasks>(config: &Config) -> Outcome {
         (before.growth(count).with("spawn_ns", spawn), Instant::now())
     });
     rt.shutdown();
-    let shutdown = end.elapsed().as_nanos() as f64 / count as f64;
-    if R::ENDS_TASKS {
-        outcome.with("shutdown_ns", shutdown)
-    } else {
-        outcome
-    }
+    outcome.with(
+        "shutdown_ns",
+        end.elapsed().as_nanos() as f64 / count as f64,
+    )
 }
 
 async fn warm_up<R: Tasks>() {

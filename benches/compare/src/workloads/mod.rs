@@ -12,9 +12,10 @@ mod wake;
 mod words;
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::measure::{Config, Outcome};
-use crate::rt::Tasks;
+use crate::rt::{Rt, Tasks};
 use crate::who::Who;
 
 /// A row of the table.
@@ -134,4 +135,47 @@ where
     let output = rt.drive(body);
     rt.shutdown();
     output
+}
+
+/// Leaves a sleep of 20 s pending beside what is measured, and lets the runtime
+/// settle with it. Every service has some timer like that. Without it Tokio
+/// writes to its eventfd for most of the timers that it arms, because none is
+/// earlier, and a row about arming shows mostly that, several times slower.
+async fn keep_a_timer_pending<R: Rt>() {
+    R::detach(R::spawn(async {
+        R::sleep(Duration::from_secs(20)).await;
+    }));
+    R::sleep(Duration::from_millis(20)).await;
+}
+
+/// A floor on as many threads as could help, each with its share of the work and
+/// an executor of its own; nothing is shared, so a workload must not use statics.
+fn in_parallel(config: &Config, share: fn(&Config) -> Outcome) -> Outcome {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = config.workers.min(cores);
+    let one = Config {
+        size_factor: config.size_factor / threads as f64,
+        ..*config
+    };
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| share(&one))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|outcome| outcome.expect("a floor panicked"))
+            .collect()
+    });
+    // Both clocks run for all threads at once while a thread does its share only.
+    let mean = |index: usize| {
+        let sum: f64 = outcomes
+            .iter()
+            .map(|outcome| outcome.metrics[index].1)
+            .sum();
+        sum / (threads * threads) as f64
+    };
+    let names = outcomes[0].metrics.iter().enumerate();
+    Outcome {
+        metrics: names
+            .map(|(index, (name, _))| (*name, mean(index)))
+            .collect(),
+    }
 }

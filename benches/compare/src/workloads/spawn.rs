@@ -4,18 +4,19 @@ use crate::countdown::Countdown;
 use crate::floor::mini::Mini;
 use crate::measure::{Config, Outcome, repeat};
 use crate::rt::Tasks;
-use crate::workloads::{Row, drive, runs, times};
+use crate::workloads::{Row, drive, in_parallel, runs, times};
 
 const FLOOR: &str = "the same on one thread: Rc tasks in a VecDeque, no atomics";
+const SPLIT: &str = "a share of it on a thread per core: Rc tasks in a VecDeque, no atomics";
 
 pub const ROWS: &[Row] = &[
     Row {
         id: "spawn/await_all",
         about: "a task spawns 100k empty tasks, then awaits all; per task",
-        floor: FLOOR,
+        floor: SPLIT,
         metrics: times!(0.6),
         min_workers: 1,
-        run: runs!(await_all, await_all::<Mini>),
+        run: runs!(await_all, |config| in_parallel(config, await_all::<Mini>)),
     },
     Row {
         id: "spawn/detached",
@@ -44,10 +45,10 @@ pub const ROWS: &[Row] = &[
     Row {
         id: "tree/16",
         about: "binary tree of tasks, depth 16, each awaits both children; per task",
-        floor: FLOOR,
+        floor: SPLIT,
         metrics: times!(0.5),
         min_workers: 1,
-        run: runs!(tree, tree::<Mini>),
+        run: runs!(tree, |config| in_parallel(config, tree::<Mini>)),
     },
 ];
 

@@ -11,7 +11,7 @@ use crate::measure::{
     Config, Outcome, Spread, Stopwatch, poll_once, quantile, repeat, repeat_blocking,
 };
 use crate::rt::Rt;
-use crate::workloads::{Metric, Row, Rule, drive, runs, times};
+use crate::workloads::{Metric, Row, Rule, drive, keep_a_timer_pending, runs, times};
 
 const DROP_FLOOR: &str = "a one-level wheel per thread; at most as many threads as workers";
 /// The wall time of the rows with more tasks is also held against one task's;
@@ -119,7 +119,11 @@ fn timeout_drop<R: Rt>(config: &Config, tasks: usize) -> Outcome {
             R::join(task).await;
         }
     };
-    drive::<R, _>(config, repeat(config.reps(6), tasks * each, once))
+    let reps = config.reps(6);
+    drive::<R, _>(config, async move {
+        keep_a_timer_pending::<R>().await;
+        repeat(reps, tasks * each, once).await
+    })
 }
 
 async fn arm_and_drop<R: Rt>(times: usize) {

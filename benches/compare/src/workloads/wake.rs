@@ -5,34 +5,39 @@ use tokio::sync::{mpsc, oneshot};
 use crate::floor::mini::Mini;
 use crate::measure::{Config, Outcome, repeat};
 use crate::rt::Tasks;
-use crate::workloads::{Row, drive, runs, times};
+use crate::workloads::{Row, drive, in_parallel, runs, times};
 
 const FLOOR: &str = "the same, the same channels, on one thread: Rc tasks in a VecDeque";
+const SPLIT: &str =
+    "a share of it, the same channels, on a thread per core: Rc tasks in a VecDeque";
 
 pub const ROWS: &[Row] = &[
     Row {
         id: "yield/200x1000",
         about: "200 tasks yield 1,000 times each; per yield",
-        floor: "the same on one thread: Rc tasks in a VecDeque, no atomics",
+        floor: "a share of it on a thread per core: Rc tasks in a VecDeque, no atomics",
         metrics: times!(0.6),
         min_workers: 1,
-        run: runs!(yields, yields::<Mini>),
+        run: runs!(yields, |config| in_parallel(config, yields::<Mini>)),
     },
     Row {
         id: "channel/oneshot_pairs",
         about: "1,000 pairs of tasks, 100 round trips, a new oneshot per message; per round trip",
-        floor: FLOOR,
+        floor: SPLIT,
         metrics: times!(0.9),
         min_workers: 1,
-        run: runs!(oneshot_pairs, oneshot_pairs::<Mini>),
+        run: runs!(oneshot_pairs, |config| in_parallel(
+            config,
+            oneshot_pairs::<Mini>
+        )),
     },
     Row {
         id: "channel/mpsc_pairs",
         about: "1,000 pairs of tasks, 100 round trips over two mpsc of 1; per round trip",
-        floor: FLOOR,
+        floor: SPLIT,
         metrics: times!(0.9),
         min_workers: 1,
-        run: runs!(mpsc_pairs, mpsc_pairs::<Mini>),
+        run: runs!(mpsc_pairs, |config| in_parallel(config, mpsc_pairs::<Mini>)),
     },
     Row {
         id: "channel/bounded_8p",

@@ -8,9 +8,9 @@ use crate::floor::mini::Mini;
 use crate::floor::wheel::Wheel;
 use crate::measure::{Config, Outcome, poll_once, repeat, repeat_blocking};
 use crate::rt::{Rt, Tasks};
-use crate::workloads::{Metric, Row, Rule, drive, runs};
+use crate::workloads::{Metric, Row, Rule, drive, in_parallel, keep_a_timer_pending, runs};
 
-const FLOOR: &str = "the same on one thread: Rc tasks in a VecDeque, awaited one by one";
+const FLOOR: &str = "the same on one thread: Rc tasks in a VecDeque, awaited one by one; per core";
 const TIMES: &[Metric] = &[
     Metric {
         name: "wall_ns",
@@ -29,7 +29,7 @@ pub const ROWS: &[Row] = &[
         floor: FLOOR,
         metrics: TIMES,
         min_workers: 1,
-        run: runs!(gather, gather::<Mini>),
+        run: runs!(gather, |config| in_parallel(config, gather::<Mini>)),
     },
     Row {
         id: "words/group_10k",
@@ -37,7 +37,7 @@ pub const ROWS: &[Row] = &[
         floor: FLOOR,
         metrics: TIMES,
         min_workers: 1,
-        run: runs!(group, group::<Mini>),
+        run: runs!(group, |config| in_parallel(config, group::<Mini>)),
     },
     Row {
         id: "words/nested_timeouts",
@@ -84,10 +84,10 @@ fn group<R: Tasks>(config: &Config) -> Outcome {
 }
 
 const SPANS: [Duration; 4] = [
+    Duration::from_secs(60),
+    Duration::from_secs(50),
     Duration::from_secs(40),
     Duration::from_secs(30),
-    Duration::from_secs(20),
-    Duration::from_secs(10),
 ];
 
 fn nested<R: Rt>(config: &Config) -> Outcome {
@@ -96,10 +96,14 @@ fn nested<R: Rt>(config: &Config) -> Outcome {
         for _ in 0..nests {
             let inner = R::timeout(SPANS[2], R::timeout(SPANS[3], R::yield_now()));
             let outer = R::timeout(SPANS[0], R::timeout(SPANS[1], inner)).await;
-            assert!(matches!(outer, Ok(Ok(Ok(Ok(()))))), "10 s are not over");
+            assert!(matches!(outer, Ok(Ok(Ok(Ok(()))))), "30 s are not over");
         }
     };
-    drive::<R, _>(config, repeat(config.reps(8), nests, once))
+    let reps = config.reps(8);
+    drive::<R, _>(config, async move {
+        keep_a_timer_pending::<R>().await;
+        repeat(reps, nests, once).await
+    })
 }
 
 fn floor_nested(config: &Config) -> Outcome {
@@ -111,7 +115,7 @@ fn guarded<R: Rt>(config: &Config) -> Outcome {
     let once = move || async move {
         for time in 1..=times {
             assert!(
-                poll_once(R::guarded_sleep(SPANS[1])).await,
+                poll_once(R::guarded_sleep(SPANS[3])).await,
                 "30 s are not over"
             );
             // As in timer/timeout_drop: the poll budget must not run out.
@@ -120,11 +124,15 @@ fn guarded<R: Rt>(config: &Config) -> Outcome {
             }
         }
     };
-    drive::<R, _>(config, repeat(config.reps(6), times, once))
+    let reps = config.reps(6);
+    drive::<R, _>(config, async move {
+        keep_a_timer_pending::<R>().await;
+        repeat(reps, times, once).await
+    })
 }
 
 fn floor_guarded(config: &Config) -> Outcome {
-    floor_arm_and_drop(config.size(200_000), config.reps(6), &SPANS[1..2])
+    floor_arm_and_drop(config.size(200_000), config.reps(6), &SPANS[3..])
 }
 
 fn floor_arm_and_drop(times: usize, reps: usize, spans: &[Duration]) -> Outcome {

@@ -13,6 +13,7 @@ usage:
   compare one WORKLOAD WHO [--workers N] [--size-factor K] [--quick]
   compare run [--rounds R] [--filter TEXT,..] [--who NAME,..] [--workers N,..]
               [--size-factor K,..] [--json FILE] [--svg DIR] [--quick]
+              [--calm PERCENT]
   compare show FILE [--svg DIR]
 
 WHO is one of: ours tokio executor static-executor floor";
@@ -47,6 +48,8 @@ pub struct Plan {
     pub svg: Option<PathBuf>,
     /// A third of the repetitions.
     pub quick: bool,
+    /// Measure again when others used more per cent of the machine.
+    pub calm: f64,
 }
 
 /// Understands the arguments after the program's name.
@@ -71,12 +74,13 @@ struct Words {
     quick: bool,
 }
 
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 8] = [
     "--rounds",
     "--filter",
     "--who",
     "--workers",
     "--size-factor",
+    "--calm",
     "--json",
     "--svg",
 ];
@@ -177,5 +181,6 @@ fn run(words: &Words) -> Result<Plan, String> {
         json: words.path("--json"),
         svg: words.path("--svg"),
         quick: words.quick,
+        calm: words.number("--calm", 100.0)?,
     })
 }

@@ -25,10 +25,10 @@ pub struct Pool {
 struct Shared {
     /// Closures not yet started.
     jobs: Injector<Job>,
-    /// Threads that wait or are about to.
+    /// Threads that wait or are about to and were not called; changed under the gate.
     sleepers: AtomicUsize,
-    /// Guards the condition variable.
-    gate: Mutex<()>,
+    /// How many sleepers were called and have not got up.
+    gate: Mutex<usize>,
     /// Where the threads wait.
     bell: Condvar,
     /// Set when the threads must end.
@@ -41,7 +41,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             jobs: Injector::new(),
             sleepers: AtomicUsize::new(0),
-            gate: Mutex::new(()),
+            gate: Mutex::new(0),
             bell: Condvar::new(),
             closed: AtomicBool::new(false),
         });
@@ -60,8 +60,7 @@ impl Pool {
         // thread sees the sleeper.
         fence(Ordering::SeqCst);
         if self.shared.sleepers.load(Ordering::Relaxed) > 0 {
-            drop(self.shared.gate.lock().unwrap());
-            self.shared.bell.notify_one();
+            self.shared.call_one();
         }
     }
 }
@@ -70,7 +69,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `work`.
         self.shared.closed.store(true, Ordering::Release);
-        drop(self.shared.gate.lock().unwrap());
+        *self.shared.gate.lock().unwrap() += self.threads.len();
         self.shared.bell.notify_all();
         self.threads
             .drain(..)
@@ -101,14 +100,29 @@ impl Shared {
         }
     }
 
+    /// Calls a sleeper, who is none from then on: one call per sleep.
+    fn call_one(&self) {
+        let mut called = self.gate.lock().unwrap();
+        if self.sleepers.load(Ordering::Relaxed) > 0 {
+            self.sleepers.fetch_sub(1, Ordering::Relaxed);
+            *called += 1;
+            drop(called);
+            self.bell.notify_one();
+        }
+    }
+
     fn wait(&self) {
-        let gate = self.gate.lock().unwrap();
+        let mut called = self.gate.lock().unwrap();
         self.sleepers.fetch_add(1, Ordering::Relaxed);
         // Pairs with the fence in `submit`.
         fence(Ordering::SeqCst);
-        if self.jobs.is_empty() && !self.closed.load(Ordering::Acquire) {
-            drop(self.bell.wait(gate).unwrap());
+        if !self.jobs.is_empty() || self.closed.load(Ordering::Acquire) {
+            self.sleepers.fetch_sub(1, Ordering::Relaxed);
+            return;
         }
-        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+        while *called == 0 {
+            called = self.bell.wait(called).unwrap();
+        }
+        *called -= 1;
     }
 }

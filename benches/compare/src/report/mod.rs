@@ -26,6 +26,7 @@ pub fn run(plan: &Plan) -> Result<(), String> {
         "load_after": machine::load(),
         "quick": plan.quick,
         "rounds": plan.rounds,
+        "others_pct": results.others(),
         "measurements": results.to_json(),
     });
     if let Some(path) = &plan.json {
@@ -74,7 +75,7 @@ fn measure_all(plan: &Plan) -> Result<Results, String> {
                         workers,
                         size,
                     };
-                    results.add(point, round, &measure_one(&point, plan.quick)?);
+                    measure_calmly(plan, point, round, &mut results)?;
                 }
             }
         }
@@ -89,6 +90,33 @@ fn points<'a>(plan: &'a Plan, row: &'a Row) -> impl Iterator<Item = (usize, f64)
         .iter()
         .filter(|workers| **workers >= row.min_workers);
     workers.flat_map(|workers| plan.sizes.iter().map(|size| (*workers, *size)))
+}
+
+/// Attempts at one measurement when others keep the machine busy.
+const ATTEMPTS: usize = 20;
+
+/// Measures again while others use more of the machine than the plan allows, and
+/// keeps the calmest. What decides is not what was measured, so nobody gains by it.
+fn measure_calmly(
+    plan: &Plan,
+    point: Point,
+    round: usize,
+    results: &mut Results,
+) -> Result<(), String> {
+    let mut calmest = (f64::INFINITY, Value::Null);
+    for _ in 0..ATTEMPTS {
+        let before = machine::Usage::now();
+        let metrics = measure_one(&point, plan.quick)?;
+        let others = before.others_pct();
+        if others < calmest.0 {
+            calmest = (others, metrics);
+        }
+        if calmest.0 <= plan.calm {
+            break;
+        }
+    }
+    results.add(point, round, calmest.0, &calmest.1);
+    Ok(())
 }
 
 fn measure_one(point: &Point, quick: bool) -> Result<Value, String> {

@@ -25,6 +25,8 @@ struct Measured {
     point: Point,
     /// In which round.
     round: usize,
+    /// Per cent of the machine that others used meanwhile.
+    others: f64,
     /// Name of the metric.
     metric: String,
     /// Its value.
@@ -56,16 +58,26 @@ pub struct Verdict {
 
 impl Results {
     /// Takes in the metrics that a process printed.
-    pub fn add(&mut self, point: Point, round: usize, metrics: &Value) {
+    pub fn add(&mut self, point: Point, round: usize, others: f64, metrics: &Value) {
         for (metric, value) in metrics.as_object().into_iter().flatten() {
             let value = value.as_f64().expect("metrics are numbers");
             self.0.push(Measured {
                 point,
                 round,
+                others,
                 metric: metric.clone(),
                 value,
             });
         }
+    }
+
+    /// Median and maximum of what others used meanwhile.
+    pub fn others(&self) -> Value {
+        let mut all: Vec<f64> = self.0.iter().map(|measured| measured.others).collect();
+        if all.is_empty() {
+            return Value::Null;
+        }
+        json!({ "median": quantile(&mut all, 0.5), "most": quantile(&mut all, 1.0) })
     }
 
     /// Everything, one object per number.
@@ -77,6 +89,7 @@ impl Results {
                 "workers": measured.point.workers,
                 "size_factor": measured.point.size,
                 "round": measured.round,
+                "others_pct": measured.others,
                 "metric": measured.metric,
                 "value": measured.value,
             })
@@ -193,9 +206,11 @@ fn measured_from_json(one: &Value) -> Option<Measured> {
     };
     let metric = one["metric"].as_str()?.to_owned();
     let (round, value) = (one["round"].as_u64()? as usize, one["value"].as_f64()?);
+    let others = one["others_pct"].as_f64()?;
     Some(Measured {
         point,
         round,
+        others,
         metric,
         value,
     })

@@ -244,3 +244,44 @@ impl Tasks for Mini {
         ended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_take_turns_in_the_order_of_their_spawn() {
+        let order = Mini.drive(async {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let child = |name: &'static str| {
+                let sender = sender.clone();
+                Mini::spawn(async move {
+                    sender.send(name).unwrap();
+                    Mini::yield_now().await;
+                    sender.send(name).unwrap();
+                })
+            };
+            let (first, second) = (child("a"), child("b"));
+            Mini::join(first).await;
+            Mini::join(second).await;
+            receiver.try_iter().collect::<String>()
+        });
+        assert_eq!(order, "abab");
+    }
+
+    #[test]
+    fn a_cancelled_task_drops_its_future_and_ends() {
+        let (alive, cancelled) = Mini.drive(async {
+            let guard = std::sync::Arc::new(());
+            let held = guard.clone();
+            let task = Mini::spawn(async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            });
+            Mini::yield_now().await;
+            let cancelled = Mini::cancel_all(vec![task]).await;
+            (std::sync::Arc::strong_count(&guard), cancelled)
+        });
+        assert_eq!((alive, cancelled), (1, 1));
+    }
+}

@@ -101,3 +101,24 @@ impl Wheel {
         key
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_timer_leaves_its_neighbours_linked() {
+        let mut wheel = Wheel::new(3);
+        // A thousand hours take many turns of the wheel, so the slots are shared.
+        let keys: Vec<u32> = (0..3)
+            .map(|_| wheel.arm(Duration::from_secs(3_600_000), Waker::noop().clone()))
+            .collect();
+        wheel.disarm(keys[1]);
+        let again = wheel.arm(Duration::ZERO, Waker::noop().clone());
+        assert_eq!(again, keys[1], "the entry is used again");
+        wheel.disarm(again);
+        wheel.disarm(keys[0]);
+        wheel.disarm(keys[2]);
+        assert_eq!(wheel.heads, [NONE; SLOTS]);
+    }
+}

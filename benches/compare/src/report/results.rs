@@ -220,3 +220,102 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<_> = values.collect();
     (!values.is_empty()).then(|| quantile(&mut values, 0.5))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(rounds: &[&[(Who, f64)]]) -> (Results, Place) {
+        let row = workloads::all().next().expect("there are rows");
+        let mut results = Results::default();
+        for (round, values) in rounds.iter().enumerate() {
+            for (who, value) in *values {
+                let point = Point {
+                    row,
+                    who: *who,
+                    workers: 2,
+                    size: 1.0,
+                };
+                results.add(point, round, 0.0, &json!({ "wall_ns": value }));
+            }
+        }
+        let place = Place {
+            row: row.id,
+            workers: 2,
+            size: 1.0,
+        };
+        (results, place)
+    }
+
+    fn verdict(rule: Rule, rounds: &[&[(Who, f64)]]) -> Option<(f64, Option<bool>)> {
+        let (results, place) = results(rounds);
+        let metric = Metric {
+            name: "wall_ns",
+            rule,
+        };
+        results
+            .verdict(place, &metric)
+            .map(|verdict| (verdict.value, verdict.met))
+    }
+
+    #[test]
+    fn best_peer_is_found_in_each_round_and_the_floor_is_none() {
+        let rounds: [&[_]; 3] = [
+            &[
+                (Who::Ours, 50.0),
+                (Who::Tokio, 100.0),
+                (Who::Executor, 200.0),
+                (Who::Floor, 1.0),
+            ],
+            &[
+                (Who::Ours, 60.0),
+                (Who::Tokio, 400.0),
+                (Who::Executor, 100.0),
+                (Who::Floor, 1.0),
+            ],
+            &[
+                (Who::Ours, 90.0),
+                (Who::Tokio, 100.0),
+                (Who::Executor, 100.0),
+                (Who::Floor, 1.0),
+            ],
+        ];
+        assert_eq!(
+            verdict(Rule::BestPeer(0.6), &rounds),
+            Some((0.6, Some(true)))
+        );
+        assert_eq!(
+            verdict(Rule::BestPeer(0.5), &rounds),
+            Some((0.6, Some(false)))
+        );
+        assert_eq!(verdict(Rule::Shown, &rounds), Some((0.6, None)));
+        assert_eq!(
+            verdict(Rule::AtMost(55.0), &rounds),
+            Some((60.0, Some(false)))
+        );
+        assert_eq!(
+            verdict(Rule::Floor(60.0), &rounds),
+            Some((60.0, Some(true)))
+        );
+        assert_eq!(
+            verdict(Rule::AtLeastFloor, &rounds),
+            Some((60.0, Some(true)))
+        );
+    }
+
+    #[test]
+    fn without_ours_there_is_no_verdict() {
+        assert_eq!(verdict(Rule::BestPeer(0.6), &[&[(Who::Tokio, 1.0)]]), None);
+    }
+
+    #[test]
+    fn json_gives_back_what_it_got() {
+        let (results, place) = results(&[&[(Who::Tokio, 1.5)], &[(Who::Tokio, 2.5)]]);
+        let back = Results::from_json(&results.to_json()).expect("it is a list");
+        assert_eq!(
+            back.values(place, Who::Tokio, "wall_ns")
+                .collect::<Vec<_>>(),
+            [(0, 1.5), (1, 2.5)]
+        );
+    }
+}

@@ -179,3 +179,31 @@ fn in_parallel(config: &Config, share: fn(&Config) -> Outcome) -> Outcome {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_rules_name_rows_that_exist() {
+        let ids: Vec<&str> = all().map(|row| row.id).collect();
+        let unique: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len());
+        for metric in all().flat_map(|row| row.metrics) {
+            if let Rule::OtherRow(_, row) = metric.rule {
+                assert!(ids.contains(&row), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn shares_in_parallel_add_up_to_the_whole() {
+        let config = Config {
+            workers: 1,
+            size_factor: 1.0,
+            quick: true,
+        };
+        let share = |one: &Config| Outcome::default().with("wall_ns", one.size(1000) as f64);
+        assert_eq!(in_parallel(&config, share).metrics, [("wall_ns", 1000.0)]);
+    }
+}

@@ -119,7 +119,7 @@ impl TaskRef {
 
     /// Takes one cancel request back and gives how many are left. At zero, a request that has not been delivered yet is withdrawn.
     pub fn uncancel(&self) -> u32 {
-        let left = self.header().state.unrequest();
+        let left = harness::uncancel(self.header());
         if self.is_current() { left.saturating_add(scope::scope_requests()) } else { left }
     }
 

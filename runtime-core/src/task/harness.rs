@@ -232,6 +232,18 @@ pub(crate) fn redeliver(header: &Header, error: CancelledError) {
     }
 }
 
+/// Takes one request back and gives how many are left; at zero an undelivered one goes, with its message.
+///
+/// Under the lock, as a request with a message is: a message that stayed behind would be delivered with the next plain request.
+pub(crate) fn uncancel(header: &Header) -> u32 {
+    let mut inner = header.cold().inner.lock();
+    let left = header.state.unrequest();
+    let withdrawn = if left == 0 { inner.request.take() } else { None };
+    drop(inner);
+    drop(withdrawn);
+    left
+}
+
 /// The shutdown's request: made once per task.
 pub(crate) fn sweep(header: &Header) {
     if header.state.set(state::SWEPT).has(state::SWEPT) {

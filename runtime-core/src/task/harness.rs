@@ -184,7 +184,11 @@ fn discard_outcome(task: NonNull<Header>) -> Option<TaskError> {
 /// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile.
 fn take_request(header: &Header) -> Option<CancelledError> {
     match header.cold_if_any() {
-        None => header.state.take_request().then(CancelledError::without_message),
+        // A message may have come, with the cold part, after the look above.
+        None => header.state.take_request().then(|| {
+            let message = header.cold_if_any().and_then(|cold| cold.inner.lock().request.take());
+            message.unwrap_or_default()
+        }),
         Some(cold) => {
             let mut inner = cold.inner.lock();
             let taken = header.state.take_request();
@@ -192,6 +196,20 @@ fn take_request(header: &Header) -> Option<CancelledError> {
             taken.then(|| error.unwrap_or_default())
         }
     }
+}
+
+/// Takes one request back, and with the last one what has not been delivered: the message too, or a later request would find it.
+pub(crate) fn uncancel(header: &Header) -> u32 {
+    let Some(cold) = header.cold_if_any() else { return header.state.unrequest() };
+    let withdrawn;
+    let left = {
+        let mut inner = cold.inner.lock();
+        let left = header.state.unrequest();
+        withdrawn = if left == 0 { inner.request.take() } else { None };
+        left
+    };
+    drop(withdrawn);
+    left
 }
 
 /// Records a request and schedules the task; false if it has ended. A promise's task ends at once (F-03).

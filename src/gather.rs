@@ -224,7 +224,11 @@ impl<C: Children> Gather<C> {
     ///     assert!(outcomes[1].as_ref().unwrap_err().is_panicked());
     /// });
     /// ```
-    pub fn return_exceptions(self) -> GatherOutcomes<C> {
+    pub fn return_exceptions(mut self) -> GatherOutcomes<C> {
+        if let Some(ends) = self.wait.get_mut() {
+            // No failure ends the wait.
+            ends.failed = |_children, _place| false;
+        }
         GatherOutcomes { wait: self.wait, failed: None }
     }
 }

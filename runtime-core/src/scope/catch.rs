@@ -179,6 +179,13 @@ pin_project! {
     }
 }
 
+impl<F, H> Intercept<F, H> {
+    /// The inner future, to change it before the first poll; `None` after the end.
+    pub fn get_mut(&mut self) -> Option<&mut F> {
+        self.inner.as_mut()
+    }
+}
+
 /// What [`intercept`] yields.
 #[derive(Debug, Clone)]
 pub struct Intercepted<T> {

@@ -444,6 +444,26 @@ impl<T> Task<T> {
         if unsafe { harness::poll_join(self.task.header(), cx.waker()) } { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Detaches the task and counts its outcome as read: should it fail, that is not reported.
+    ///
+    /// For combinators that have a failure to show already, as a gather has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{ExceptionContext, Handle, create_task, testing, yield_now};
+    ///
+    /// testing::block_on(async {
+    ///     let never = |report: &ExceptionContext| panic!("{report}");
+    ///     Handle::current().set_exception_handler(Some(never));
+    ///     create_task(async { panic!("nobody needs to know") }).forgive();
+    ///     yield_now().await;
+    /// });
+    /// ```
+    pub fn forgive(self) {
+        let _ = self.task.header().state.set(state::RETRIEVED);
+    }
+
     fn take_outcome(&mut self) -> Option<Result<T, TaskError>> {
         let _ = self.task.header().state.set(state::RETRIEVED);
         // SAFETY: (R3) the task is complete and this is its handle; `T` is its output type by `from_raw`.

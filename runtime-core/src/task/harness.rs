@@ -104,7 +104,9 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     }
     if !before.has(state::JOIN_INTEREST) {
         // (R3) nobody will take the outcome: it is ours.
-        if let Some(error) = discard_outcome(task) {
+        if let Some(error) = discard_outcome(task)
+            && !before.has(state::RETRIEVED)
+        {
             scheduler.unretrieved(&task_ref, error);
         }
     }
@@ -311,6 +313,7 @@ pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
     }
     if !before.has(state::JOIN_INTEREST)
         && let Some(error) = discard_outcome(task.as_raw())
+        && !before.has(state::RETRIEVED)
     {
         crate::report::unretrieved(task, error);
     }

@@ -136,9 +136,14 @@ impl Shared {
         self.life.fetch_max(life as u8, SeqCst);
     }
 
-    /// How many tasks are alive.
-    pub(crate) fn alive(&self) -> usize {
-        self.remotes.iter().map(|remote| remote.tasks.len()).sum()
+    /// Whether no task is alive.
+    ///
+    /// The shards are looked at one after the other, and meanwhile a task in one may create another in one that was looked at before,
+    /// and end. So it takes a second look, in which nothing has been listed since the first: then all were empty at once.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let counts: Vec<_> = self.remotes.iter().map(|remote| remote.tasks.counts()).collect();
+        counts.iter().all(|(len, _)| *len == 0)
+            && self.remotes.iter().zip(&counts).all(|(remote, first)| remote.tasks.counts() == *first)
     }
 
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {

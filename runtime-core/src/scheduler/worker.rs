@@ -177,8 +177,13 @@ impl Worker {
         if self.index != 0 {
             return Some(task);
         }
-        self.main.set(Some((task, self.queue.len())));
+        self.main.set(Some((task, self.queue.len() + usize::from(self.has_lifo()))));
         None
+    }
+
+    /// Whether there is something in the last-in slot. Only a thief may take it out meanwhile.
+    fn has_lifo(&self) -> bool {
+        !self.shared.remotes[self.index].lifo.load(Relaxed).is_null()
     }
 
     fn push_lifo(&self, task: Notified) {
@@ -276,7 +281,7 @@ impl Worker {
             return Some(task);
         }
         let (task, wait) = self.main.take()?;
-        if wait == 0 || self.queue.len() == 0 {
+        if wait == 0 || self.queue.len() == 0 && !self.has_lifo() {
             return Some(task);
         }
         self.main.set(Some((task, wait - 1)));

@@ -618,7 +618,9 @@ impl Extension for Attached {
 
     fn still_busy(&self) -> String {
         let threads = self.0.crew.lock().threads;
-        format!("{threads} functions given to `to_thread` still run at the end of the runtime; their threads are left behind")
+        format!(
+            "{threads} functions given to `to_thread` still run at the end of the runtime; their threads are left behind"
+        )
     }
 }
 
@@ -626,7 +628,9 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cover = self.cover.load(Relaxed);
         let mut pool = f.debug_struct("Pool");
-        pool.field("queued", &self.jobs.len()).field("watchers", &(cover & !SENTRY)).field("sentry", &(cover & SENTRY != 0));
+        pool.field("queued", &self.jobs.len())
+            .field("watchers", &(cover & !SENTRY))
+            .field("sentry", &(cover & SENTRY != 0));
         match self.crew.try_lock() {
             Some(crew) => pool.field("threads", &crew.threads).field("idle", &crew.idle.len()),
             None => pool.field("threads", &format_args!("<locked>")),

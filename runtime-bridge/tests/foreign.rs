@@ -3,9 +3,7 @@
 mod support;
 
 use runtime_bridge::{BlockingResult, Timeout, run_coroutine_threadsafe, to_thread};
-use runtime_core::{
-    Context, Engine, Handle, Promise, TaskError, catch_cancelled, context_var, create_task, yield_now,
-};
+use runtime_core::{Context, Engine, Handle, Promise, TaskError, catch_cancelled, context_var, create_task, yield_now};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -81,7 +79,7 @@ fn rc_02_a_failure_comes_back() {
         let task = run_coroutine_threadsafe(async { Err::<(), _>("no") }, &handle);
         assert_eq!(task.blocking_result().unwrap(), Err("no"));
         let task = run_coroutine_threadsafe(async { panic!("broken") }, &handle);
-        let TaskError::Panicked(panic) = task.blocking_result().map(|()| ()).unwrap_err() else { panic!("panicked") };
+        let TaskError::Panicked(panic) = task.blocking_result().unwrap_err() else { panic!("panicked") };
         assert_eq!(panic.message(), Some("broken"));
     });
 }
@@ -91,7 +89,9 @@ fn rc_03_a_task_that_ends_cancelled_is_so_for_the_thread() {
     beside_each(|handle| {
         let task = run_coroutine_threadsafe(pending::<()>(), &handle);
         let canceller = task.task_ref();
-        run_coroutine_threadsafe(async move { canceller.cancel_with("from inside") }, &handle).blocking_result().unwrap();
+        run_coroutine_threadsafe(async move { canceller.cancel_with("from inside") }, &handle)
+            .blocking_result()
+            .unwrap();
         assert_eq!(task.blocking_result().unwrap_err().to_string(), "cancelled: from inside");
     });
 }
@@ -145,7 +145,11 @@ fn rc_05_after_a_cancel_the_wait_is_for_the_real_end() {
         );
         inside.recv_timeout(LONG).unwrap();
         assert!(task.cancel());
-        assert_eq!(task.blocking_result_timeout(Duration::from_millis(2)).map(drop).unwrap_err(), Timeout, "it cleans up");
+        assert_eq!(
+            task.blocking_result_timeout(Duration::from_millis(2)).map(drop).unwrap_err(),
+            Timeout,
+            "it cleans up"
+        );
         promise.set_result(()).unwrap();
         assert!(task.blocking_result().map(|_| ()).unwrap_err().is_cancelled());
         assert_eq!(cleaned.load(SeqCst), 1);
@@ -254,7 +258,9 @@ fn sixty_four_threads_at_once() {
                 let handle = handle.clone();
                 thread::spawn(move || {
                     (0..100)
-                        .map(|i| run_coroutine_threadsafe(async move { thread * i }, &handle).blocking_result().unwrap())
+                        .map(|i| {
+                            run_coroutine_threadsafe(async move { thread * i }, &handle).blocking_result().unwrap()
+                        })
                         .sum::<u64>()
                 })
             })

@@ -68,7 +68,7 @@ fn th_04_several_run_at_the_same_time() {
         let tasks: Vec<_> = (0..100)
             .map(|_| {
                 let barrier = Arc::clone(&barrier);
-                to_thread(move || drop(barrier.wait()))
+                to_thread(move || barrier.wait().is_leader())
             })
             .collect();
         for task in tasks {
@@ -153,7 +153,7 @@ fn th_05_a_panic_after_the_cancellation_is_silent() {
             });
             began.recv_timeout(LONG).unwrap();
             task.cancel();
-            assert!(task.await.map(|()| ()).unwrap_err().is_cancelled());
+            assert!(task.await.unwrap_err().is_cancelled());
             drop(release);
         })
         .unwrap();
@@ -191,7 +191,7 @@ fn th_07_a_panic_arrives_at_the_awaiter_and_nowhere_else() {
         let reports = reports(&Handle::current());
         let id = to_thread(|| thread::current().id()).await.unwrap();
         let task = to_thread(|| panic_any(7_u8));
-        let TaskError::Panicked(panic) = task.await.map(|()| ()).unwrap_err() else { panic!("panicked") };
+        let TaskError::Panicked(panic) = task.await.unwrap_err() else { panic!("panicked") };
         assert_eq!(*panic.into_payload().unwrap().downcast::<u8>().unwrap(), 7);
         assert_eq!(to_thread(|| thread::current().id()).await.unwrap(), id, "the thread goes on");
         assert_eq!(reports.try_iter().count(), 0);

@@ -2,8 +2,9 @@
 //!
 //! The shutdown, in order: (1) main has ended; (2) every other task gets one request and is waited for, tasks
 //! created meanwhile included, the workers running normally; with a grace period, what is left after it is dropped and named;
-//! (3) the extensions (the blocking pool) are closed, still with the workers running, and what they submitted meanwhile is waited
-//! for too; (4) nothing is taken in any more, the workers end; (5) queues are emptied, and what nobody owns is reported.
+//! (3) the extensions (the blocking pool) are closed, still with the workers running, and what
+//! their threads have left behind is swept as in (2); (4) nothing is taken in any more, the
+//! workers end; (5) queues are emptied, and what nobody owns is reported.
 
 use crate::context::Context as VarContext;
 use crate::handle::Handle;
@@ -234,10 +235,10 @@ impl Engine {
         self.as_worker(|worker| {
             let deadline =
                 self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
-            close_tasks(worker, deadline);
+            close_tasks(worker, Life::Closing, deadline);
+            self.shared.set_life(Life::Serving);
             close_extensions(worker);
-            // What blocking threads have submitted meanwhile.
-            worker.run_until(deadline, || self.shared.is_deserted());
+            close_tasks(worker, Life::ClosingAgain, deadline);
             self.shared.set_life(Life::Closed);
             self.shared.unpark_all();
         });
@@ -444,11 +445,11 @@ fn run_main<F: Future>(
 }
 
 /// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that.
-fn close_tasks(worker: &Worker, deadline: u64) {
+fn close_tasks(worker: &Worker, sweeping: Life, deadline: u64) {
     let shared = worker.shared();
     // what main created right before its end still gets its first step: whatever has not started is cancelled by its poller
     // after that step (`harness::end_poll`), the rest here.
-    shared.set_life(Life::Closing);
+    shared.set_life(sweeping);
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
             if task.header().state.has_started() {

@@ -159,6 +159,7 @@ impl Worker {
     }
 
     /// The next task number.
+    #[inline]
     pub(crate) fn next_id(&self) -> u64 {
         take_id(&self.ids)
     }
@@ -166,6 +167,7 @@ impl Worker {
     // Pushing.
 
     /// Takes a task that was woken or created here. Gives it back if only worker 0 may run it and this is another.
+    #[inline]
     pub(crate) fn push_woken(&self, task: Notified) -> Option<Notified> {
         if task.header().kind == Kind::Main {
             return self.push_main(task);
@@ -206,6 +208,7 @@ impl Worker {
         None
     }
 
+    #[inline]
     fn push_lifo(&self, task: Notified) {
         let slot = &self.shared.remotes[self.index].lifo;
         // AcqRel: pairs with the swap that takes it out. Together with `is_watched` and the sentry's announcement SeqCst-like on
@@ -268,6 +271,7 @@ impl Worker {
         self.stop_searching();
     }
 
+    #[inline]
     fn run(&self, task: Notified) {
         self.stop_searching();
         let polls = &self.shared.remotes[self.index].polls;
@@ -279,6 +283,7 @@ impl Worker {
     }
 
     /// A task that this worker can run without searching.
+    #[inline]
     fn next_task(&self) -> Option<Notified> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
@@ -293,6 +298,7 @@ impl Worker {
         self.next_main().or_else(|| self.next_local()).or_else(|| self.next_injected())
     }
 
+    #[inline]
     fn next_main(&self) -> Option<Notified> {
         if self.index != 0 || self.shared.workers() == 1 {
             return None;
@@ -308,6 +314,7 @@ impl Worker {
         None
     }
 
+    #[inline]
     fn next_local(&self) -> Option<Notified> {
         if self.shared.workers() == 1 {
             return self.queue.pop();
@@ -385,6 +392,7 @@ impl Worker {
     }
 
     /// The searcher has found work, or gives up looking because it stops altogether.
+    #[inline]
     fn stop_searching(&self) {
         if self.searching.replace(false) && self.shared.idle.end_search() && self.shared.has_work() {
             // The last searcher passes the duty on.

@@ -23,6 +23,7 @@ pub(crate) enum Ran {
 }
 
 /// Polls a task once.
+#[inline]
 pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     let begin = task.header().state.begin_poll();
     poll_and_settle(task, scheduler, begin.cancel, begin.first)
@@ -33,6 +34,7 @@ pub(crate) fn run_eagerly<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     poll_and_settle(task, scheduler, false, true)
 }
 
+#[inline]
 fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, first: bool) -> Ran {
     let header = task.header();
     let request = if cancel { take_request(header) } else { None };
@@ -66,6 +68,7 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
     Ran::Done
 }
 
+#[inline]
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
     if first && scheduler.is_closing() {
@@ -145,6 +148,7 @@ fn run_hook(task: &TaskRef) {
     drop(told.map_err(PanicError::new));
 }
 
+#[inline]
 fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
     if !before.has(state::JOIN_WAKER) {
         return;
@@ -319,6 +323,7 @@ pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
 /// # Safety
 ///
 /// Called by the owner of the typed handle only.
+#[inline]
 pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
     let now = header.state.load();
     if now.has(state::COMPLETE) || now.has(state::JOIN_WAKER) && header.state.unset_join_waker() == JoinWaker::Complete

@@ -2,7 +2,8 @@
 //!
 //! The shutdown, in order: (1) main has ended; (2) every other task gets one request and is waited for, tasks
 //! created meanwhile included, the workers running normally; with a grace period, what is left after it is dropped and named;
-//! (3) the extensions (the blocking pool) are closed, still with the workers running; (4) nothing is taken in any more, the
+//! (3) the extensions (the blocking pool) are closed, still with the workers running, and what
+//! their threads have left behind is swept as in (2); (4) nothing is taken in any more, the
 //! workers end; (5) queues are emptied, and what nobody owns is reported.
 
 use crate::context::Context as VarContext;
@@ -232,8 +233,12 @@ impl Engine {
             return;
         }
         self.as_worker(|worker| {
-            close_tasks(worker);
+            let deadline =
+                self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
+            close_tasks(worker, Life::Closing, deadline);
+            self.shared.set_life(Life::Serving);
             close_extensions(worker);
+            close_tasks(worker, Life::ClosingAgain, deadline);
             self.shared.set_life(Life::Closed);
             self.shared.unpark_all();
         });
@@ -440,12 +445,11 @@ fn run_main<F: Future>(
 }
 
 /// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that.
-fn close_tasks(worker: &Worker) {
+fn close_tasks(worker: &Worker, sweeping: Life, deadline: u64) {
     let shared = worker.shared();
-    let deadline = shared.config.shutdown_grace.map_or(u64::MAX, |grace| shared.clock.deadline(grace));
     // what main created right before its end still gets its first step: whatever has not started is cancelled by its poller
     // after that step (`harness::end_poll`), the rest here.
-    shared.set_life(Life::Closing);
+    shared.set_life(sweeping);
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
             if task.header().state.has_started() {
@@ -453,7 +457,7 @@ fn close_tasks(worker: &Worker) {
             }
         }
     }
-    worker.run_until(deadline, || shared.alive() == 0);
+    worker.run_until(deadline, || shared.is_deserted());
 }
 
 /// Phase 3.

@@ -2,6 +2,7 @@
 //! A name that begins with the id of a row of `docs/conformance.md` bears that row.
 
 mod exports;
+mod fairness;
 mod gather;
 mod run;
 mod support;

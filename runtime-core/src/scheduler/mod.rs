@@ -40,8 +40,12 @@ pub(crate) enum Life {
     Open = 0,
     /// The sweep has begun: every task gets its one request.
     Closing = 1,
+    /// Threads of extensions are waited for; the tasks that they create meanwhile run undisturbed (SD-04).
+    Serving = 2,
+    /// The sweep of what those have left.
+    ClosingAgain = 3,
     /// No task is taken in any more; workers end.
-    Closed = 2,
+    Closed = 4,
 }
 
 /// What all workers of a runtime, and all who have a handle to it, share.
@@ -126,6 +130,8 @@ impl Shared {
         match self.life.load(SeqCst) {
             0 => Life::Open,
             1 => Life::Closing,
+            2 => Life::Serving,
+            3 => Life::ClosingAgain,
             _ => Life::Closed,
         }
     }
@@ -134,9 +140,14 @@ impl Shared {
         self.life.fetch_max(life as u8, SeqCst);
     }
 
-    /// How many tasks are alive.
-    pub(crate) fn alive(&self) -> usize {
-        self.remotes.iter().map(|remote| remote.tasks.len()).sum()
+    /// Whether no task is alive.
+    ///
+    /// The shards are looked at one after the other, and meanwhile a task in one may create another in one that was looked at before,
+    /// and end. So it takes a second look, in which nothing has been listed since the first: then all were empty at once.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let counts: Vec<_> = self.remotes.iter().map(|remote| remote.tasks.counts()).collect();
+        counts.iter().all(|(len, _)| *len == 0)
+            && self.remotes.iter().zip(&counts).all(|(remote, first)| remote.tasks.counts() == *first)
     }
 
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
@@ -234,11 +245,14 @@ impl Shared {
 
     /// Outside work begins; see [`outside`](Self::outside).
     pub(crate) fn outside_begins(&self) {
-        self.outside.fetch_add(1, SeqCst);
+        // Counted for a virtual clock only: it is one line that all threads would write.
+        if self.clock.is_virtual() {
+            self.outside.fetch_add(1, SeqCst);
+        }
     }
 
     pub(crate) fn outside_ends(&self) {
-        if self.outside.fetch_sub(1, SeqCst) == 1 && self.clock.is_virtual() {
+        if self.clock.is_virtual() && self.outside.fetch_sub(1, SeqCst) == 1 {
             self.remotes[0].parker.unpark();
         }
     }
@@ -284,7 +298,7 @@ impl Schedule for Shared {
     }
 
     fn is_closing(&self) -> bool {
-        self.life() != Life::Open
+        !matches!(self.life(), Life::Open | Life::Serving)
     }
 }
 

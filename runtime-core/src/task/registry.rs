@@ -28,6 +28,8 @@ pub(crate) struct Shard(SpinLock<List>);
 struct List {
     first: Option<NonNull<Header>>,
     len: usize,
+    /// How many tasks were ever listed.
+    inserted: u64,
     /// No task is taken in any more.
     closed: bool,
 }
@@ -37,7 +39,7 @@ unsafe impl Send for List {}
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self(SpinLock::new(List { first: None, len: 0, closed: false }))
+        Self(SpinLock::new(List { first: None, len: 0, inserted: 0, closed: false }))
     }
 
     /// Lists a task; false when the shard is closed.
@@ -58,6 +60,7 @@ impl Shard {
             with_links(after, |links| links.before = Some(task));
         }
         list.len += 1;
+        list.inserted += 1;
         true
     }
 
@@ -81,9 +84,10 @@ impl Shard {
         list.len
     }
 
-    /// How many tasks are listed.
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().len
+    /// How many tasks are listed, and how many ever were.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        let list = self.0.lock();
+        (list.len, list.inserted)
     }
 
     /// Takes in no more tasks.

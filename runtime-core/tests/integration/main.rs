@@ -16,6 +16,7 @@ mod eager;
 mod fairness;
 mod foreign;
 mod introspection;
+mod main_future;
 mod panics;
 mod promise;
 mod scopes;

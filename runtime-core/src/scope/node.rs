@@ -313,9 +313,7 @@ impl Node {
         let deliver = match (&again, deliver) {
             // One from outside that comes at the same time is delivered in its place.
             (Some(again), Deliver::Nothing) => Deliver::Own(again),
-            (Some(again), Deliver::FromOutside)
-                if !with_frame(|frame| frame.is_some_and(|frame| frame.delivery().is_some())) =>
-            {
+            (Some(again), Deliver::FromOutside) if self.mark.delivery(|delivery| delivery.is_none()) => {
                 Deliver::Own(again)
             }
             (_, deliver) => deliver,

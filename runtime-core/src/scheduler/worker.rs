@@ -611,10 +611,16 @@ impl Worker {
         }
     }
 
-    /// Empties the own queues at the end of a runtime; the tasks are in the registry.
-    pub(crate) fn discard_queue(&self) {
+    /// Takes what is queued anywhere, in no order: for the end of the runtime.
+    pub(crate) fn take_any(&self) -> Option<Notified> {
+        let shared = &self.shared;
+        let of_others = || {
+            let queue = self.queue.shared()?;
+            shared.remotes.iter().find_map(|remote| remote.stealer.as_ref()?.steal_into(queue))
+        };
+        let slots = || (0..shared.workers()).find_map(|worker| shared.take_lifo(worker));
         let main = self.main.take().map(|(task, _)| task);
-        let rest = std::iter::from_fn(|| self.queue.pop()).chain(main).chain(self.shared.take_lifo(self.index));
-        rest.for_each(harness::discard);
+        let own = main.or_else(|| self.queue.pop());
+        own.or_else(slots).or_else(|| shared.injector.steal()).or_else(|| shared.pop_pinned()).or_else(of_others)
     }
 }

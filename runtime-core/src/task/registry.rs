@@ -98,7 +98,7 @@ impl Shard {
     /// References to all tasks that are listed, newest first.
     pub(crate) fn collect(&self) -> Vec<TaskRef> {
         // The memory is got with nothing locked; a few more tasks may have come when the lock is taken.
-        let mut tasks = Vec::with_capacity(self.len() + 64);
+        let mut tasks = Vec::with_capacity(self.counts().0 + 64);
         let list = self.0.lock();
         let mut next = list.first;
         while let Some(task) = next {

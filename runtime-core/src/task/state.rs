@@ -133,6 +133,18 @@ pub(crate) enum Complete {
     CancelPending,
 }
 
+/// What came of the attempt to claim a task that nobody polls.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// `RUNNING` is the caller's.
+    Claimed,
+    /// The task is in a run queue, or on its way there: whoever takes the entry out has the right to it.
+    Queued,
+    /// It is being polled, or it has ended.
+    Busy,
+}
+
 /// What came of a cancel request.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,6 +274,26 @@ impl State {
             }
         }
         false
+    }
+
+    /// As [`try_claim`](Self::try_claim), but leaves a task alone that has been woken. Its entry would be left dangling in a queue; worse, the thread that
+    /// woke it may still be about to push, and relies on the task not being complete (R6).
+    ///
+    /// Acquire: pairs with the release of `end_poll`.
+    pub(crate) fn claim_idle(&self) -> Claim {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            if before & (RUNNING | COMPLETE) != 0 {
+                return Claim::Busy;
+            }
+            if before & NOTIFIED != 0 {
+                return Claim::Queued;
+            }
+            match self.0.compare_exchange_weak(before, before | RUNNING, AcqRel, Relaxed) {
+                Ok(_) => return Claim::Claimed,
+                Err(now) => before = now,
+            }
+        }
     }
 
     /// Counts a request and leaves it for delivery.

@@ -713,3 +713,17 @@ fn small_programs_do_what_they_do_on_cpython() {
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+/// Not a test: shows what the program in `DIFFERENTIAL_PROGRAM` does on both sides.
+#[test]
+#[ignore = "a tool, tests nothing"]
+fn show_program() {
+    let text = std::env::var("DIFFERENTIAL_PROGRAM").expect("a program in DIFFERENTIAL_PROGRAM");
+    let program = Program::parse(&text).expect("a program");
+    if let Some(python) = newest_python() {
+        let theirs = python.run(SHUFFLES, &[text]).remove(0);
+        println!("CPython, flags {:?}, order {:?}:\n{theirs}", theirs.flags, theirs.order);
+    }
+    let ours = run_guarded(&program);
+    println!("ours, order {:?}:\n{ours}", ours.order);
+}

@@ -2,7 +2,7 @@
 
 use crate::task_set::TaskSet;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelledError, Intercept, Intercepted, PanicError, Task, TaskError, create_task, intercept};
+use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, create_task, intercept};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -109,10 +109,14 @@ pub trait Children: Unpin {
     fn poll_next_done(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>>;
     /// Whether a child that has ended panicked or was cancelled.
     fn failed(&mut self, place: usize) -> bool;
+    /// Whether a child that has ended was cancelled.
+    fn cancelled(&mut self, place: usize) -> bool;
     /// Takes the failure of a child for which `failed` is true.
     fn take_failure(&mut self, place: usize) -> TaskError;
     /// Passes a request on to those that have not ended.
     fn cancel(&mut self, request: &CancelledError);
+    /// Lets all go on by themselves; their failures are of no interest any more.
+    fn let_go(self);
     /// Takes all outcomes; all have ended.
     fn take_outcomes(&mut self) -> Self::Outcomes;
     /// The values; none has failed.
@@ -140,7 +144,7 @@ pub trait TryChildren: Children {
 pub(crate) struct Ends<C: Children> {
     children: Option<C>,
     failed: fn(&mut C, usize) -> bool,
-    /// The first that has failed.
+    /// The first that has failed; those that a request has ended do not count.
     first: Option<usize>,
     /// A request was passed on: all are waited for.
     cancelled: bool,
@@ -171,7 +175,8 @@ impl<C: Children> Future for Ends<C> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(place)) => {
-                    if this.first.is_none() && (this.failed)(children, place) {
+                    let by_request = this.cancelled && children.cancelled(place);
+                    if this.first.is_none() && !by_request && (this.failed)(children, place) {
                         this.first = Some(place);
                     }
                     if this.first.is_some() && !this.cancelled {
@@ -224,7 +229,11 @@ impl<C: Children> Gather<C> {
     ///     assert!(outcomes[1].as_ref().unwrap_err().is_panicked());
     /// });
     /// ```
-    pub fn return_exceptions(self) -> GatherOutcomes<C> {
+    pub fn return_exceptions(mut self) -> GatherOutcomes<C> {
+        if let Some(ends) = self.wait.get_mut() {
+            // No failure ends the wait.
+            ends.failed = |_children, _place| false;
+        }
         GatherOutcomes { wait: self.wait, failed: None }
     }
 }
@@ -238,34 +247,22 @@ enum Ended<C> {
 
 /// Decides between failures and a request, in default mode: an error wins over the request, and a gather that was cancelled does not succeed.
 fn judge<C: Children>(told: Intercepted<(C, Option<usize>)>) -> Ended<C> {
-    let (mut children, first) = told.output;
+    let (children, first) = told.output;
     match (first, told.cancelled) {
-        (None, None) => Ended::All(children),
+        (Some(place), _) => Ended::Failed(children, place),
         (None, Some(request)) => Ended::Cancelled(request),
-        (Some(place), None) => Ended::Failed(children, place),
-        (Some(place), Some(request)) => {
-            if children.failed(place) {
-                match children.take_failure(place) {
-                    TaskError::Cancelled(_) => Ended::Cancelled(request),
-                    TaskError::Panicked(panic) => panic.resume(),
-                }
-            } else {
-                Ended::Failed(children, place)
-            }
-        }
+        (None, None) => Ended::All(children),
     }
 }
 
-/// The panic of a child goes on here; a cancellation is given, to be raised.
+/// The panic of a child goes on here; a cancellation is given, to be raised. The other children go on.
 fn give_failure<C: Children>(mut children: C, place: usize) -> CancelledError {
-    match children.take_failure(place) {
+    let failure = children.take_failure(place);
+    children.let_go();
+    match failure {
         TaskError::Cancelled(error) => error,
-        TaskError::Panicked(panic) => resume(panic),
+        TaskError::Panicked(panic) => panic.resume(),
     }
-}
-
-fn resume(panic: PanicError) -> CancelledError {
-    panic.resume()
 }
 
 impl<C: Children> Future for Gather<C> {
@@ -338,7 +335,9 @@ impl<C: TryChildren> Future for TryGather<C> {
                 }
                 Ended::Failed(mut children, place) => {
                     if !children.failed(place) {
-                        return Poll::Ready(Err(children.take_err(place)));
+                        let error = children.take_err(place);
+                        children.let_go();
+                        return Poll::Ready(Err(error));
                     }
                     give_failure(children, place)
                 }
@@ -392,12 +391,21 @@ impl<T> Children for TaskVec<T> {
         failed(self.tasks.get_mut(place))
     }
 
+    fn cancelled(&mut self, place: usize) -> bool {
+        self.tasks.get_mut(place).cancelled()
+    }
+
     fn take_failure(&mut self, place: usize) -> TaskError {
         take_failure(self.tasks.get_mut(place))
     }
 
     fn cancel(&mut self, request: &CancelledError) {
         self.tasks.cancel(request);
+    }
+
+    fn let_go(mut self) {
+        let (ended, running) = self.tasks.split();
+        ended.into_iter().chain(running).for_each(Task::forgive);
     }
 
     fn take_outcomes(&mut self) -> Self::Outcomes {
@@ -515,6 +523,13 @@ macro_rules! tuple {
                 }
             }
 
+            fn cancelled(&mut self, place: usize) -> bool {
+                match place {
+                    $($place => self.tasks.$place.cancelled(),)+
+                    _ => unreachable!("places come from `poll_next_done`"),
+                }
+            }
+
             fn take_failure(&mut self, place: usize) -> TaskError {
                 match place {
                     $($place => take_failure(&mut self.tasks.$place),)+
@@ -524,6 +539,10 @@ macro_rules! tuple {
 
             fn cancel(&mut self, request: &CancelledError) {
                 $(self.tasks.$place.cancel_by(request);)+
+            }
+
+            fn let_go(self) {
+                $(self.tasks.$place.forgive();)+
             }
 
             fn take_outcomes(&mut self) -> Self::Outcomes {

@@ -10,6 +10,8 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 pub(crate) struct Current {
     /// The task whose code runs on this thread.
@@ -18,14 +20,35 @@ pub(crate) struct Current {
     frame: Cell<*const Frame>,
     /// The worker that this thread is; see `scheduler::worker`.
     worker: Cell<*const ()>,
+    /// Numbers for polls: the next one, and the end of this thread's block.
+    serials: Cell<(u64, u64)>,
 }
+
+/// Where threads take their blocks of numbers for polls. 0 is none.
+static NEXT_SERIALS: AtomicU64 = AtomicU64::new(1);
+const SERIAL_BLOCK: u64 = 1 << 16;
 
 static_thread_local! {
     static CURRENT: Current = Current {
         task: Cell::new(None),
         frame: Cell::new(std::ptr::null()),
         worker: Cell::new(std::ptr::null()),
+        serials: Cell::new((0, 0)),
     }
+}
+
+/// A number that no other poll has: to know a poll again without keeping anything of it.
+pub(crate) fn next_serial() -> u64 {
+    CURRENT.with(|current| {
+        let (mut next, mut end) = current.serials.get();
+        if next == end {
+            // Relaxed: only has to be unique.
+            next = NEXT_SERIALS.fetch_add(SERIAL_BLOCK, Relaxed);
+            end = next + SERIAL_BLOCK;
+        }
+        current.serials.set((next + 1, end));
+        next
+    })
 }
 
 /// A task reference that is borrowed from the running poll.

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -418,12 +418,20 @@ fn run_main<F: Future>(
     let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
-    started(&ended.1);
+    // Main is queued already: if `started` panics, main is cancelled and taken out of the queue by running it to its end, which
+    // does not poll it. Only then may the panic go on, for the queue's entry points to main.
+    let started = catch_unwind(AssertUnwindSafe(|| started(&ended.1)));
+    if started.is_err() {
+        ended.1.cancel();
+    }
     worker.run_until(u64::MAX, || ended.1.done());
     if let Some(context) = context {
         *context = ended.1.get_context();
     }
     drop(ended);
+    if let Err(payload) = started {
+        resume_unwind(payload);
+    }
     match task.result().expect("main has ended, and nobody else has its handle") {
         Ok(()) => Ok(place.output.take().expect("stored before the task was complete")),
         Err(TaskError::Cancelled(error)) => Err(error),

@@ -20,6 +20,8 @@ mod report;
 mod scheduler;
 mod scope;
 mod task;
+#[cfg(all(test, loom))]
+mod tests;
 mod time;
 
 pub mod testing;

@@ -70,13 +70,14 @@ pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 /// As [`with_current`], for what cannot work elsewhere.
 #[track_caller]
 pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R) -> R {
-    with_current(|worker| match worker {
-        Some(worker) => f(worker),
+    // Not inside of the closure, which would be blamed instead of the caller.
+    match with_current(|worker| worker.map(f)) {
+        Some(result) => result,
         None => panic!(
             "`{what}` needs a runtime, and this thread is running none: call it inside of `runtime::run` or \
              `#[runtime::main]`, or use a `Handle` (from another thread: `run_coroutine_threadsafe`)"
         ),
-    })
+    }
 }
 
 struct Left {

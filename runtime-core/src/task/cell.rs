@@ -69,6 +69,8 @@ pub(crate) struct Header {
     pub(crate) ended: AtomicU8,
     /// What the last poll said of the catchers in the task; touched by the poller only (R2).
     pub(crate) path: StdCell<u8>,
+    /// The number of the last poll if it ended with catchers on the path; touched by the poller only (R2).
+    pub(crate) serial: StdCell<u64>,
 }
 
 /// What is given when a task is made.
@@ -165,6 +167,7 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
             kind: new.kind,
             ended: AtomicU8::new(0),
             path: StdCell::new(0),
+            serial: StdCell::new(0),
         },
         stage: UnsafeCell::new(stage),
         hook: UnsafeCell::new(Some(hook)),

@@ -104,7 +104,9 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     }
     if !before.has(state::JOIN_INTEREST) {
         // (R3) nobody will take the outcome: it is ours.
-        if let Some(error) = discard_outcome(task) {
+        if let Some(error) = discard_outcome(task)
+            && !before.has(state::RETRIEVED)
+        {
             scheduler.unretrieved(&task_ref, error);
         }
     }
@@ -184,7 +186,11 @@ fn discard_outcome(task: NonNull<Header>) -> Option<TaskError> {
 /// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile.
 fn take_request(header: &Header) -> Option<CancelledError> {
     match header.cold_if_any() {
-        None => header.state.take_request().then(CancelledError::without_message),
+        // A message may have come, with the cold part, after the look above.
+        None => header.state.take_request().then(|| {
+            let message = header.cold_if_any().and_then(|cold| cold.inner.lock().request.take());
+            message.unwrap_or_default()
+        }),
         Some(cold) => {
             let mut inner = cold.inner.lock();
             let taken = header.state.take_request();
@@ -192,6 +198,20 @@ fn take_request(header: &Header) -> Option<CancelledError> {
             taken.then(|| error.unwrap_or_default())
         }
     }
+}
+
+/// Takes one request back, and with the last one what has not been delivered: the message too, or a later request would find it.
+pub(crate) fn uncancel(header: &Header) -> u32 {
+    let Some(cold) = header.cold_if_any() else { return header.state.unrequest() };
+    let withdrawn;
+    let left = {
+        let mut inner = cold.inner.lock();
+        let left = header.state.unrequest();
+        withdrawn = if left == 0 { inner.request.take() } else { None };
+        left
+    };
+    drop(withdrawn);
+    left
 }
 
 /// Records a request and schedules the task; false if it has ended. A promise's task ends at once (F-03).
@@ -230,6 +250,18 @@ pub(crate) fn redeliver(header: &Header, error: CancelledError) {
     if !header.state.request_again() {
         inner.request = Some(error);
     }
+}
+
+/// Takes one request back and gives how many are left; at zero an undelivered one goes, with its message.
+///
+/// Under the lock, as a request with a message is: a message that stayed behind would be delivered with the next plain request.
+pub(crate) fn uncancel(header: &Header) -> u32 {
+    let mut inner = header.cold().inner.lock();
+    let left = header.state.unrequest();
+    let withdrawn = if left == 0 { inner.request.take() } else { None };
+    drop(inner);
+    drop(withdrawn);
+    left
 }
 
 /// The shutdown's request: made once per task.
@@ -281,6 +313,7 @@ pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
     }
     if !before.has(state::JOIN_INTEREST)
         && let Some(error) = discard_outcome(task.as_raw())
+        && !before.has(state::RETRIEVED)
     {
         crate::report::unretrieved(task, error);
     }

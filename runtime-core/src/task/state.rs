@@ -14,7 +14,7 @@
 //! | 6 | `STARTED` | from the first poll on | for promises |
 //! | 7 | `SWEPT` | the shutdown has made its one request | before the runtime is closing |
 //! | 8 | `LISTENERS` | the cold part may hold done callbacks or waiters | after completion took them |
-//! | 9 | `RETRIEVED` | somebody has read the outcome | |
+//! | 9 | `RETRIEVED` | somebody has read the outcome, or said that nobody needs to | |
 //! | 16..32 | requests | `cancel` minus `uncancel`, saturating | |
 //! | 32..64 | references | | |
 //!

@@ -16,7 +16,8 @@ use crate::exception_group::{ExceptionGroup, Failure};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use runtime_core::{
-    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled, intercept,
+    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled,
+    current_task, intercept,
 };
 use std::collections::HashMap;
 use std::error::Error;
@@ -255,11 +256,17 @@ impl<E: Send + 'static> TaskGroup<E> {
         self.abort_by(&CancelledError::without_message());
     }
 
-    /// Passes one request to all children and the body, unless that was done before.
     fn abort_by(&self, request: &CancelledError) {
+        self.abort_but(None, request);
+    }
+
+    /// Passes one request to the body and all children but one, unless that was done before.
+    fn abort_but(&self, except: Option<TaskId>, request: &CancelledError) {
         if let Some((children, body)) = self.shared.begin_abort() {
             for child in children {
-                child.cancel_by(request);
+                if Some(child.id()) != except {
+                    child.cancel_by(request);
+                }
             }
             if let Some(body) = body {
                 body.wake();
@@ -267,9 +274,11 @@ impl<E: Send + 'static> TaskGroup<E> {
         }
     }
 
-    fn fail(&self, failure: Failure<E>) {
+    /// The running child has failed: that ends the others. It is about to end by itself, and gets no request.
+    fn child_failed(&self, failure: Failure<E>) {
         self.shared.0.lock().failures.push(failure);
-        self.abort();
+        let failed = current_task().map(|task| task.id());
+        self.abort_but(failed, &CancelledError::without_message());
     }
 
     /// Waits until no child is left. A request from outside is passed to the children, the first time, and given.
@@ -538,7 +547,7 @@ where
                 Err(payload) => Failure::Panicked(PanicError::new(payload)),
             };
             *this.failed = true;
-            this.group.fail(failure);
+            this.group.child_failed(failure);
         }
         CancelledError::new("this child of a task group failed; the group has the failure")
             .poll_reraise()

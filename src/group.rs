@@ -7,8 +7,8 @@
 //!    child that has not ended gets one request, and so does the body. This happens in the step in which the
 //!    child fails, before anybody who awaits that child is woken.
 //! 3. When the body is over, the scope waits until no child is left, whatever arrives meanwhile.
-//! 4. Failures win: they are returned together. A request from outside that came as well is made pending again, and is delivered at the
-//!    next suspension after the group. Without failures, a request from outside goes on from here.
+//! 4. Failures win: they are returned together. A request from outside that came as well, even if the body caught it, is made pending
+//!    again, and is delivered at the next suspension after the group: counts decide, as for a timeout. Without failures, a request from outside goes on from here.
 //!
 //! The group's lock is held for a few instructions, never while a child is cancelled, woken or dropped.
 
@@ -139,6 +139,7 @@ impl<E: Send + 'static> TaskGroup<E> {
     where
         B: AsyncFnOnce(TaskGroup<E>) -> Result<T, E>,
     {
+        let entry = requests();
         let group = TaskGroup { shared: Arc::new(Shared::new()) };
         let over = CancelOnDrop(group.clone());
         let body = run_body(&group, body).await;
@@ -147,7 +148,7 @@ impl<E: Send + 'static> TaskGroup<E> {
             Body::Failed(failure) => {
                 group.abort();
                 let told = group.wait_for_children(None).await;
-                return group.end(over, Some(failure), told, None::<T>).await;
+                return group.end(over, entry, Some(failure), told, None::<T>).await;
             }
             Body::Cancelled => (None, None),
             Body::CancelledFromOutside(error) => (None, Some(error)),
@@ -157,7 +158,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         }
         let told = group.wait_for_children(cancelled.clone()).await;
         cancelled = cancelled.or(told);
-        group.end(over, None, cancelled, value).await
+        group.end(over, entry, None, cancelled, value).await
     }
 
     /// Makes `future` a child of the group.
@@ -288,10 +289,11 @@ impl<E: Send + 'static> TaskGroup<E> {
         request.or(told.cancelled)
     }
 
-    /// Decides what the scope returns.
+    /// Decides what the scope returns. `entry` is how many requests had come from outside when it was entered.
     async fn end<T>(
         &self,
         over: CancelOnDrop<E>,
+        entry: u32,
         failure: Option<Failure<E>>,
         cancelled: Option<CancelledError>,
         value: Option<T>,
@@ -302,6 +304,8 @@ impl<E: Send + 'static> TaskGroup<E> {
         match (failures.is_empty(), cancelled) {
             (true, Some(error)) => error.reraise().await,
             (false, Some(error)) => error.redeliver(),
+            // The body has answered it with its failure, or a failure came after it had caught it.
+            (false, None) if requests() > entry => CancelledError::without_message().redeliver(),
             (_, None) => {}
         }
         match value {
@@ -309,6 +313,11 @@ impl<E: Send + 'static> TaskGroup<E> {
             _ => Err(ExceptionGroup::new(failures)),
         }
     }
+}
+
+/// The requests to the running task and the scopes around, which are all from outside for what is about to be entered.
+fn requests() -> u32 {
+    current_task().map_or(0, |task| task.cancelling())
 }
 
 /// How the body ended.

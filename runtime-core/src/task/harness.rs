@@ -200,20 +200,6 @@ fn take_request(header: &Header) -> Option<CancelledError> {
     }
 }
 
-/// Takes one request back, and with the last one what has not been delivered: the message too, or a later request would find it.
-pub(crate) fn uncancel(header: &Header) -> u32 {
-    let Some(cold) = header.cold_if_any() else { return header.state.unrequest() };
-    let withdrawn;
-    let left = {
-        let mut inner = cold.inner.lock();
-        let left = header.state.unrequest();
-        withdrawn = if left == 0 { inner.request.take() } else { None };
-        left
-    };
-    drop(withdrawn);
-    left
-}
-
 /// Records a request and schedules the task; false if it has ended. A promise's task ends at once (F-03).
 pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
     let header = task.header();

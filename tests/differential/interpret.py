@@ -465,10 +465,16 @@ class Run:
         if name in self.tasks:
             self.loop.call_later(int(ms), self.tasks[name].cancel)
 
+    def flag_passed_at_once(self, tasks):
+        """With us a request of a task to itself reaches what it awaits at its next poll: what is ready now runs before."""
+        if asyncio.current_task()._must_cancel and any(map(is_ready, tasks)):
+            self.flag("C-11")
+
     async def do_await(self, state, name):
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
+        self.flag_passed_at_once([self.tasks[name]])
         value = await self.tasks[name]
         self.event(state, "got", name, value)
 
@@ -485,8 +491,14 @@ class Run:
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
+        self.flag_passed_at_once([self.tasks[name]])
         try:
-            value = await asyncio.wait_for(self.tasks[name], int(ms))
+            if int(ms) > 0:
+                value = await asyncio.wait_for(self.tasks[name], int(ms))
+            else:
+                # WF-07: with us no special case.
+                async with asyncio.timeout(0):
+                    value = await self.tasks[name]
         except TimeoutError:
             self.event(state, "timeout")
         else:
@@ -502,6 +514,7 @@ class Run:
         tasks = self.gathered(items)
         if OLDEST and all(task.done() for task in tasks):
             self.flag("old:G-18")
+        self.flag_passed_at_once(tasks)
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
             values = await outer
@@ -692,6 +705,15 @@ def result_text(value):
     if isinstance(value, asyncio.CancelledError):
         return "cancelled"
     return error_text(value) if isinstance(value, Exception) else value
+
+
+def is_ready(task):
+    """Whether a task, or one that it waits for, takes a step at this instant."""
+    if task.done():
+        return False
+    if not isinstance(task, asyncio.Task):
+        return any(map(is_ready, getattr(task, "_children", ())))
+    return task._fut_waiter is None or task._fut_waiter.done() or is_ready(task._fut_waiter)
 
 
 def count_of(task):

@@ -132,7 +132,7 @@ struct Shared {
     trace: Trace,
     /// All tasks by name.
     tasks: BTreeMap<String, TaskRef>,
-    /// Their order of creation.
+    /// Those with a body, in the order of creation.
     created: Vec<TaskRef>,
     /// The failures of the children of groups. Such a child itself ends cancelled, for the group has its error.
     failures: BTreeMap<String, Failure>,
@@ -209,8 +209,8 @@ impl Run {
         let (promise, task) = Promise::new();
         let (run, promised) = (Arc::clone(self), name.to_owned());
         task.add_done_callback(move |_| run.note_end(&promised, None));
-        self.register(name, task.task_ref());
         let mut shared = self.lock();
+        shared.tasks.insert(name.to_owned(), task.task_ref());
         shared.results.insert(name.to_owned(), task);
         shared.trace.tasks.entry(name.to_owned()).or_default();
         shared.promised.push(name.to_owned());

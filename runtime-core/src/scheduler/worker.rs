@@ -596,6 +596,9 @@ impl Worker {
         let next = self.timers().next().min(deadline);
         if self.shared.clock.is_virtual() && next != u64::MAX && self.shared.outside.load(Acquire) == 0 {
             self.shared.clock.advance_to(next);
+            // Nothing fires if it was the deadline of a timer that has been cancelled: then the next one is looked up.
+            self.fire_timers();
+            return;
         }
         if self.fire_timers() {
             return;

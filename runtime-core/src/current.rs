@@ -46,8 +46,11 @@ static_thread_local! {
     }
 }
 
-/// A number that no other poll has: to know a poll again without keeping anything of it.
-pub(crate) fn next_serial() -> u64 {
+/// A number for a poll, to know it again without keeping anything of it. Never 0.
+///
+/// It comes again after 2³² polls with catchers. Something that was left alone for exactly so long would be taken to be on the path, and
+/// get a request that it would else not have got: no harm but that.
+pub(crate) fn next_serial() -> u32 {
     CURRENT.with(|current| {
         let (mut next, mut end) = current.serials.get();
         if next == end {
@@ -56,7 +59,7 @@ pub(crate) fn next_serial() -> u64 {
             end = next + SERIAL_BLOCK;
         }
         current.serials.set((next + 1, end));
-        next
+        (next as u32).max(1)
     })
 }
 

@@ -63,9 +63,9 @@ pub(crate) struct Frame {
     /// The task, when this is its frame; null otherwise.
     root: *const Header,
     /// The number of this poll; 0 until somebody below asks for it.
-    serial: Cell<u64>,
+    serial: Cell<u32>,
     /// The number of the poll of this scope or catcher before this one.
-    previous: u64,
+    previous: u32,
     /// What is below, as far as it was polled this time.
     path: Cell<u8>,
     /// A cancellation that unwinds to this frame.
@@ -178,7 +178,7 @@ impl Frame {
         }
     }
 
-    fn serial(&self) -> u64 {
+    fn serial(&self) -> u32 {
         if self.serial.get() == 0 {
             self.serial.set(current::next_serial());
         }
@@ -190,7 +190,7 @@ impl Frame {
 #[derive(Default)]
 pub(crate) struct Mark {
     /// The number of the poll of the frame around; 0 for none.
-    serial: u64,
+    serial: u32,
     /// The place in that frame's wake list, if the waker was another than the frame's.
     place: Option<Place>,
 }
@@ -256,7 +256,7 @@ pub(crate) struct Node {
     /// What was below in the last poll.
     path: u8,
     /// The number of the last poll, if it ended with catchers below.
-    serial: u64,
+    serial: u32,
     /// Catchers below with wakers of their own.
     wakes: Option<Arc<WakeList>>,
     /// The last poll as the frame around saw it.

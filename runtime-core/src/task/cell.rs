@@ -13,6 +13,7 @@ use crate::loom::atomic::{AtomicPtr, AtomicU8};
 use std::cell::Cell as StdCell;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -71,7 +72,7 @@ pub(crate) struct Header {
     /// What the last poll said of the catchers in the task; touched by the poller only (R2).
     pub(crate) path: StdCell<u8>,
     /// The number of the last poll if it ended with catchers on the path; touched by the poller only (R2).
-    pub(crate) serial: StdCell<u64>,
+    pub(crate) serial: StdCell<u32>,
 }
 
 /// What is given when a task is made.
@@ -91,8 +92,8 @@ struct TaskCell<F: Future, S, H> {
     header: Header,
     /// Touched by whoever has the right to the future (R2), or to the outcome (R3).
     stage: UnsafeCell<Stage<F>>,
-    /// Taken out and called by the completer.
-    hook: UnsafeCell<Option<H>>,
+    /// Taken out and called by the completer, once; takes no room when there is none.
+    hook: UnsafeCell<ManuallyDrop<H>>,
     scheduler: PhantomData<fn(S)>,
 }
 
@@ -172,7 +173,7 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
             serial: StdCell::new(0),
         },
         stage: UnsafeCell::new(stage),
-        hook: UnsafeCell::new(Some(hook)),
+        hook: UnsafeCell::new(ManuallyDrop::new(hook)),
         scheduler: PhantomData,
     };
     // SAFETY: fresh room for exactly this type.
@@ -202,6 +203,7 @@ impl Header {
     }
 
     /// The cold part, if there is one.
+    #[inline]
     pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
         // Acquire: pairs with the release in `cold`.
         let cold = self.cold.load(std::sync::atomic::Ordering::Acquire);
@@ -215,6 +217,7 @@ impl Header {
 /// # Safety
 ///
 /// The caller has the right to the future (R2), which is there.
+#[inline]
 pub(crate) unsafe fn poll_future(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: the header is alive; the caller's promise is the callee's demand.
     unsafe { (task.as_ref().vtable.poll)(task, cx) }
@@ -313,6 +316,7 @@ pub(crate) unsafe fn schedule_task(task: NonNull<Header>) {
 /// # Safety
 ///
 /// The caller owns the reference and does not use it again.
+#[inline]
 pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
     // SAFETY: the caller's reference keeps the header alive up to here.
     if unsafe { task.as_ref() }.state.ref_dec() {
@@ -431,10 +435,9 @@ unsafe fn outcome<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) -> *co
 unsafe fn hook<F: Future, S: Schedule, H: Hook>(task: &TaskRef) {
     // SAFETY: the header stands first in the `repr(C)` cell of this very type.
     let hook = unsafe { &(*task.as_raw().cast::<TaskCell<F, S, H>>().as_ptr()).hook };
-    // SAFETY: taken by the completer only, once.
-    if let Some(hook) = hook.with_mut(|hook| unsafe { (*hook).take() }) {
-        hook.ended(task);
-    }
+    // SAFETY: taken by the completer only, once, and never dropped in place.
+    let hook = hook.with_mut(|hook| unsafe { ManuallyDrop::take(&mut *hook) });
+    hook.ended(task);
 }
 
 unsafe fn schedule<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
@@ -465,4 +468,16 @@ unsafe fn dealloc<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     }
     // SAFETY: as above; dropped in place once, for a future is pinned.
     unsafe { cell.drop_in_place() };
+}
+
+#[cfg(all(test, not(loom), target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+    use crate::scheduler::Shared;
+
+    #[test]
+    fn a_small_task_takes_at_most_128_bytes() {
+        assert_eq!(size_of::<Header>(), 104);
+        assert!(size_of::<TaskCell<std::future::Pending<()>, Shared, ()>>() <= 128);
+    }
 }

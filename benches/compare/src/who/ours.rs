@@ -1,5 +1,6 @@
 //! This project's runtime. Behind the feature `ours`.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
@@ -76,8 +77,7 @@ impl Tasks for Ours {
     where
         F: Future<Output = u64> + Send + 'static,
     {
-        let results = runtime::gather(futures).await;
-        results.expect("no child fails").into_iter().sum()
+        runtime::gather(futures).await.into_iter().sum()
     }
 
     async fn group<F>(futures: Vec<F>) -> usize
@@ -86,12 +86,12 @@ impl Tasks for Ours {
     {
         let count = futures.len();
         let ended = TaskGroup::scope(async move |group| {
-            futures
-                .into_iter()
-                .for_each(|future| drop(group.create_task(future)));
+            for future in futures {
+                group.create_task(async move { Ok::<_, Infallible>(future.await) });
+            }
+            Ok(count)
         });
-        ended.await.expect("no child fails");
-        count
+        ended.await.expect("no child fails")
     }
 }
 

@@ -65,6 +65,7 @@ fn run(options: Options) -> io::Result<bool> {
 
 async fn treesum(tree: Tree, options: Options) -> io::Result<bool> {
     let progress = Arc::new(Progress::default());
+    progress.add_files(tree.files_waiting());
     let bar = Bar::start(&progress)?;
     let mut output = Output::default();
     let ended = catch_cancelled(sum_all(tree, options, &progress, &mut output)).await;

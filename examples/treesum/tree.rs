@@ -2,7 +2,7 @@
 
 use crate::hash::Digest;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,13 @@ pub(crate) enum Kind {
     File,
 }
 
-/// A file or a directory. That of a directory ends in a slash, so that it stands where the paths of its files will.
+impl Kind {
+    fn of_name(name: &OsStr) -> Self {
+        if name.as_encoded_bytes().ends_with(b"/") { Self::Directory } else { Self::File }
+    }
+}
+
+/// A file or a directory. The name of a directory ends in a slash, so that it stands where the paths of its files will.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     name: OsString,
@@ -30,8 +36,7 @@ impl Node {
     }
 
     fn of_name(name: OsString) -> Self {
-        let kind = if name.as_encoded_bytes().ends_with(b"/") { Kind::Directory } else { Kind::File };
-        Self { name, kind }
+        Self { kind: Kind::of_name(&name), name }
     }
 
     /// Its path.
@@ -94,6 +99,11 @@ impl Tree {
             }
         }
         Ok(Self { waiting, begun: BTreeMap::new(), open: 0 })
+    }
+
+    /// How many files are known and not begun.
+    pub(crate) fn files_waiting(&self) -> usize {
+        self.waiting.iter().filter(|name| Kind::of_name(name) == Kind::File).count()
     }
 
     /// How many visits have begun and not ended.

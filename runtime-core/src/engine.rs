@@ -513,8 +513,8 @@ fn discard(worker: &Worker) {
             remote.tasks.close();
         }
         worker.discard_queue();
-        while shared.injector.steal().is_some() {}
-        while shared.pop_pinned().is_some() {}
+        let injected = std::iter::from_fn(|| shared.injector.steal());
+        injected.chain(std::iter::from_fn(|| shared.pop_pinned())).for_each(harness::discard);
         for remote in &shared.remotes {
             for task in remote.tasks.collect() {
                 drop_left_over(shared, &task);

@@ -130,9 +130,7 @@ fn report(python: &Python, profile: Profile, program: &Program, other: &mut impl
     let small = shrink::shrink(program, |program| run(program).is_some());
     let (theirs, ours, found) = run(&small).expect("the small program fails too");
     let found = found.join("\n  ");
-    panic!(
-        "\n{small}\n\n  {found}\n\nCPython:\n{theirs}\nthe other:\n{ours}\nfound as:\n{program}\n"
-    );
+    panic!("\n{small}\n\n  {found}\n\nCPython:\n{theirs}\nthe other:\n{ours}\nfound as:\n{program}\n");
 }
 
 #[test]
@@ -158,10 +156,7 @@ fn small_programs() -> impl Iterator<Item = (&'static str, Program)> {
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| {
         let (name, text) = line.split_once(": ").expect("a name and a colon");
-        (
-            name,
-            Program::parse(text).unwrap_or_else(|error| panic!("{name}: {error}")),
-        )
+        (name, Program::parse(text).unwrap_or_else(|error| panic!("{name}: {error}")))
     })
 }
 

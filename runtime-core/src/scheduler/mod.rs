@@ -67,8 +67,6 @@ pub(crate) struct Shared {
     life: AtomicU8,
     /// Work outside of the runtime that will come back to it: while there is any, a virtual clock stands still.
     pub(crate) outside: AtomicUsize,
-    /// Where foreign threads list their next task.
-    next_shard: AtomicUsize,
     /// What other crates attach to the runtime.
     pub(crate) extensions: crate::engine::Extensions,
 }
@@ -118,7 +116,6 @@ impl Shared {
             idle: Idle::new(workers),
             life: AtomicU8::new(Life::Open as u8),
             outside: AtomicUsize::new(0),
-            next_shard: AtomicUsize::new(0),
             extensions: crate::engine::Extensions::default(),
         })
     }
@@ -158,8 +155,7 @@ impl Shared {
 
     /// A shard for a task that a foreign thread creates.
     pub(crate) fn foreign_shard(&self) -> u16 {
-        // Relaxed: only spreads the load.
-        (self.next_shard.fetch_add(1, Relaxed) % self.workers()) as u16
+        worker::foreign_place(self.workers()) as u16
     }
 
     /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.

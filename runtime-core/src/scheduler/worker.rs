@@ -4,7 +4,9 @@ use super::park::TimerSlack;
 use super::queue::{LocalQueue, Random};
 use super::{Life, Remote, SENTRY_GRACE, Shared};
 use crate::current;
+use crate::loom::static_thread_local;
 use crate::task::harness::{self, Ran};
+use crate::task::memory::FreeLists;
 use crate::task::{Kind, Notified};
 use crate::time::TimerShard;
 use runtime_timers::Key;
@@ -34,10 +36,31 @@ const STUCK_SPINS: u32 = 150;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+static_thread_local! {
+    /// The numbers that a thread that is no worker gives to tasks, as `Worker::ids`.
+    static FOREIGN_IDS: Cell<(u64, u64)> = Cell::new((0, 0))
+}
+
 /// A number for a task that is created by no worker.
 pub(crate) fn foreign_id() -> u64 {
-    // Relaxed: only has to be unique.
-    NEXT_ID.fetch_add(1, Relaxed)
+    FOREIGN_IDS.with(take_id)
+}
+
+/// Which of so many places this foreign thread uses at the moment: spreads threads without a counter that they share.
+pub(crate) fn foreign_place(places: usize) -> usize {
+    FOREIGN_IDS.with(|ids| (ids.get().1 / ID_BLOCK) as usize % places)
+}
+
+/// Takes a number out of a block; gets another block when it is used up.
+fn take_id(ids: &Cell<(u64, u64)>) -> u64 {
+    let (mut next, mut end) = ids.get();
+    if next == end {
+        // Relaxed: only has to be unique.
+        next = NEXT_ID.fetch_add(ID_BLOCK, Relaxed);
+        end = next + ID_BLOCK;
+    }
+    ids.set((next + 1, end));
+    next
 }
 
 /// What the sentry sees in the last-in slots.
@@ -65,6 +88,8 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     /// How many eager tasks are on the stack.
     eager_depth: Cell<u32>,
+    /// Memory of ended tasks.
+    memory: FreeLists,
     random: Random,
 }
 
@@ -91,11 +116,13 @@ pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R)
 
 struct Left {
     before: *const (),
+    memory: *const FreeLists,
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
         current::set_worker(self.before);
+        current::set_free_lists(self.memory);
     }
 }
 
@@ -112,6 +139,7 @@ impl Worker {
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
+            memory: FreeLists::new(),
             random,
         }
     }
@@ -126,7 +154,10 @@ impl Worker {
 
     /// Makes this thread the worker while `f` runs.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()) };
+        let _left = Left {
+            before: current::set_worker(std::ptr::from_ref(self).cast()),
+            memory: current::set_free_lists(&raw const self.memory),
+        };
         let parker = &self.shared.remotes[self.index].parker;
         parker.adopt_thread();
         let slack = TimerSlack::finest();
@@ -138,13 +169,7 @@ impl Worker {
 
     /// The next task number.
     pub(crate) fn next_id(&self) -> u64 {
-        let (mut next, mut end) = self.ids.get();
-        if next == end {
-            next = NEXT_ID.fetch_add(ID_BLOCK, Relaxed);
-            end = next + ID_BLOCK;
-        }
-        self.ids.set((next + 1, end));
-        next
+        take_id(&self.ids)
     }
 
     // Pushing.
@@ -580,8 +605,8 @@ impl Worker {
 
     /// Empties the own queues at the end of a runtime; the tasks are in the registry.
     pub(crate) fn discard_queue(&self) {
-        while self.queue.pop().is_some() {}
-        drop(self.main.take());
-        drop(self.shared.take_lifo(self.index));
+        let main = self.main.take().map(|(task, _)| task);
+        let rest = std::iter::from_fn(|| self.queue.pop()).chain(main).chain(self.shared.take_lifo(self.index));
+        rest.for_each(harness::discard);
     }
 }

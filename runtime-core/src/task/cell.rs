@@ -3,6 +3,7 @@
 
 use super::cold::Cold;
 use super::error::{TaskError, drop_quietly};
+use super::memory;
 use super::registry::Links;
 use super::state::State;
 use super::{Kind, Notified, Schedule, TaskRef};
@@ -151,7 +152,8 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
     hook: H,
     new: NewTask,
 ) -> NonNull<Header> {
-    let cell = Box::new(TaskCell::<F, S, H> {
+    let place = memory::allocate::<TaskCell<F, S, H>>();
+    let cell = TaskCell::<F, S, H> {
         header: Header {
             state: new.state,
             vtable: &VtableOf::<F, S, H>::VTABLE,
@@ -172,8 +174,10 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
         stage: UnsafeCell::new(stage),
         hook: UnsafeCell::new(Some(hook)),
         scheduler: PhantomData,
-    });
-    NonNull::from(Box::leak(cell)).cast()
+    };
+    // SAFETY: fresh room for exactly this type.
+    unsafe { place.write(cell) };
+    place.cast()
 }
 
 impl Header {
@@ -441,12 +445,24 @@ unsafe fn schedule<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
 }
 
 unsafe fn dealloc<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
-    // SAFETY: the last reference is gone: this is the only access.
-    let mut cell = unsafe { Box::from_raw(task.cast::<TaskCell<F, S, H>>().as_ptr()) };
-    let cold = std::mem::replace(&mut cell.header.cold, AtomicPtr::new(std::ptr::null_mut()));
-    let cold = cold.load(std::sync::atomic::Ordering::Acquire);
+    /// Gives the room back also when a destructor in the cell panics.
+    struct Free<T>(NonNull<T>);
+
+    impl<T> Drop for Free<T> {
+        fn drop(&mut self) {
+            // SAFETY: came from `memory::allocate` with this type, and its content has been dropped.
+            unsafe { memory::free(self.0) };
+        }
+    }
+
+    let cell = task.cast::<TaskCell<F, S, H>>();
+    let _free = Free(cell);
+    // Acquire: pairs with the release in `Header::cold`. SAFETY: the last reference is gone: this is the only access.
+    let cold = unsafe { cell.as_ref() }.header.cold.load(std::sync::atomic::Ordering::Acquire);
     if !cold.is_null() {
-        // SAFETY: came from a box in `Header::cold`; the header goes with it.
+        // SAFETY: came from a box in `Header::cold`; nobody reads the pointer after this.
         drop(unsafe { Box::from_raw(cold) });
     }
+    // SAFETY: as above; dropped in place once, for a future is pinned.
+    unsafe { cell.drop_in_place() };
 }

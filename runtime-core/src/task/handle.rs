@@ -413,13 +413,11 @@ impl<T> Task<T> {
         if !self.done() {
             return Err(InvalidStateError { done: false });
         }
-        let before = self.task.header().state.set(state::RETRIEVED);
+        let _ = self.task.header().state.set(state::RETRIEVED);
         // SAFETY: (R3) the task is complete and this is its handle; nobody takes the outcome meanwhile, for that needs `&mut`.
         let error = unsafe { cell::error_of(self.task.as_raw()) };
         match error {
-            None if before.has(state::RETRIEVED) && self.task.ended_as() != Ended::Value => {
-                Err(InvalidStateError { done: true })
-            }
+            None if self.task.ended_as() != Ended::Value => Err(InvalidStateError { done: true }),
             error => Ok(error),
         }
     }
@@ -465,7 +463,6 @@ impl<T> Task<T> {
     }
 
     fn take_outcome(&mut self) -> Option<Result<T, TaskError>> {
-        let _ = self.task.header().state.set(state::RETRIEVED);
         // SAFETY: (R3) the task is complete and this is its handle; `T` is its output type by `from_raw`.
         unsafe { cell::take_outcome_of(self.task.as_raw()) }
     }
@@ -573,10 +570,8 @@ impl<T> std::ops::Deref for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         self.mark = Mark::default();
-        // SAFETY: this is the typed handle, and it goes once.
+        // SAFETY: this is the typed handle, and it goes once; `ManuallyDrop` keeps its reference from being given back again.
         unsafe { harness::drop_join(&self.task) };
-        // SAFETY: not used again.
-        unsafe { ManuallyDrop::drop(&mut self.task) };
     }
 }
 

@@ -4,7 +4,7 @@
 use super::cell::{self, Header};
 use super::error::{CancelledError, PanicError, TaskError, drop_caught};
 use super::handle::TaskRef;
-use super::state::{self, Complete, EndPoll, JoinWaker, Request, Wake};
+use super::state::{self, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
 use crate::scope::{RootPoll, poll_root};
@@ -45,7 +45,14 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
     }));
     let ending = match polled {
         Ok(RootPoll::Pending) => {
+            let yielded = entered.has_yielded();
             drop(entered);
+            if yielded && !(first && scheduler.is_closing()) {
+                return Ran::Again(task);
+            }
+            if yielded {
+                let _ = header.state.wake();
+            }
             return end_poll(task, scheduler, first);
         }
         Ok(RootPoll::Ready) => None,
@@ -335,20 +342,21 @@ pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
     }
 }
 
-/// The typed handle goes.
+/// The typed handle goes, and its reference with it.
 ///
 /// # Safety
 ///
-/// Called once, by the owner of the typed handle, before it gives its reference back.
-pub(crate) unsafe fn drop_join(task: &TaskRef) {
+/// Called once, by the owner of the typed handle, who does not use its reference again.
+pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
     let header = task.header();
     match header.state.drop_join_interest() {
-        JoinWaker::Changed => {
+        DropJoin::Gone => return,
+        DropJoin::Waker => {
             // SAFETY: (R4) both bits are clear and the task was not complete: the slot is ours.
             let waker = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
             let _ = drop_caught(waker);
         }
-        JoinWaker::Complete => {
+        DropJoin::Complete => {
             // (R3) the outcome is the handle's, if it was not taken.
             let retrieved = header.state.load().has(state::RETRIEVED);
             if let Some(error) = discard_outcome(task.as_raw())
@@ -357,6 +365,15 @@ pub(crate) unsafe fn drop_join(task: &TaskRef) {
                 crate::report::unretrieved(task, error);
             }
         }
+    }
+    // SAFETY: the handle's reference, given back once.
+    unsafe { cell::drop_ref(task.as_raw()) };
+}
+
+/// A queue entry is thrown away at the end of a runtime: lets go of a task that had yielded, so that it can be claimed.
+pub(crate) fn discard(task: Notified) {
+    if task.header().state.load().has(state::RUNNING) {
+        let _ = task.header().state.end_poll();
     }
 }
 

@@ -5,7 +5,7 @@
 use super::TaskRef;
 use super::cell::Header;
 use super::handle::is_listed;
-use crate::loom::Mutex;
+use crate::spin::SpinLock;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -23,7 +23,7 @@ impl Links {
 }
 
 /// One list of live tasks.
-pub(crate) struct Shard(Mutex<List>);
+pub(crate) struct Shard(SpinLock<List>);
 
 struct List {
     first: Option<NonNull<Header>>,
@@ -39,7 +39,7 @@ unsafe impl Send for List {}
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(List { first: None, len: 0, inserted: 0, closed: false }))
+        Self(SpinLock::new(List { first: None, len: 0, inserted: 0, closed: false }))
     }
 
     /// Lists a task; false when the shard is closed.
@@ -95,8 +95,9 @@ impl Shard {
 
     /// References to all tasks that are listed, newest first.
     pub(crate) fn collect(&self) -> Vec<TaskRef> {
+        // The memory is got with nothing locked; a few more tasks may have come when the lock is taken.
+        let mut tasks = Vec::with_capacity(self.counts().0 + 64);
         let list = self.0.lock();
-        let mut tasks = Vec::with_capacity(list.len);
         let mut next = list.first;
         while let Some(task) = next {
             // SAFETY: listed, so the runtime's reference stands; `ManuallyDrop` gives none back.

@@ -27,6 +27,9 @@
 //!                          └ (a task is created NOTIFIED; an eager one RUNNING)
 //! ```
 //!
+//! A task that yields keeps `RUNNING` while it is queued again: the queue entry is then the right to the future, and wakes only set
+//! `NOTIFIED`, which the next `begin_poll` clears. So a yield costs no write to this word.
+//!
 //! Whoever sets `NOTIFIED` on an idle task owes the push into a run queue, and nobody else does: a task is in at most
 //! one queue at a time. `RUNNING` is the right to touch the future.
 
@@ -149,6 +152,18 @@ pub(crate) enum JoinWaker {
     Complete,
 }
 
+/// What the typed handle owes when it goes.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DropJoin {
+    /// Nothing: its reference has gone too.
+    Gone,
+    /// The waker slot is its own: empty it, then give the reference back.
+    Waker,
+    /// The outcome may be its to drop; then give the reference back.
+    Complete,
+}
+
 /// The word itself.
 pub(crate) struct State(AtomicU64);
 
@@ -186,9 +201,13 @@ impl State {
     ///
     /// Acquire: pairs with the release of `wake` and with the release of the `end_poll` on another thread.
     pub(crate) fn begin_poll(&self) -> BeginPoll {
-        let mut before = self.0.load(Relaxed);
+        let mut before = self.0.load(Acquire);
+        if before & RUNNING != 0 && before & (NOTIFIED | CANCEL) == 0 {
+            // Put back by `yield_now`, and nobody has woken it since: not a single write.
+            return BeginPoll { cancel: false, first: false };
+        }
         loop {
-            debug_assert!(before & NOTIFIED != 0 && before & (RUNNING | COMPLETE) == 0, "{:?}", Snapshot(before));
+            debug_assert!(before & (NOTIFIED | RUNNING) != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
             let next = (before & !NOTIFIED) | RUNNING | STARTED;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => return BeginPoll { cancel: before & CANCEL != 0, first: before & STARTED == 0 },
@@ -326,9 +345,43 @@ impl State {
         self.change_unless_complete(|word| word & !JOIN_WAKER)
     }
 
-    /// The typed handle goes: no outcome is wanted any more, and the waker slot is the caller's.
-    pub(crate) fn drop_join_interest(&self) -> JoinWaker {
-        self.change_unless_complete(|word| word & !(JOIN_WAKER | JOIN_INTEREST))
+    /// The typed handle goes: no outcome is wanted any more. Its reference goes with it, unless there is something left to do.
+    ///
+    /// AcqRel: the release half as in `ref_dec`; acquire on failure: the outcome will be read.
+    pub(crate) fn drop_join_interest(&self) -> DropJoin {
+        let mut before = self.0.load(Acquire);
+        loop {
+            if before & COMPLETE != 0 {
+                return DropJoin::Complete;
+            }
+            // Not complete: the runtime's reference stands, so this is not the last one.
+            let waker = before & JOIN_WAKER != 0;
+            let next = (before & !(JOIN_WAKER | JOIN_INTEREST)) - if waker { 0 } else { REF_ONE };
+            match self.0.compare_exchange_weak(before, next, AcqRel, Acquire) {
+                Ok(_) if waker => return DropJoin::Waker,
+                Ok(_) => return DropJoin::Gone,
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// A waker is used up: records the wake and gives its reference back in one step. `None` when the task is complete: then
+    /// the reference is still the caller's to give back.
+    ///
+    /// AcqRel as in `wake`.
+    pub(crate) fn wake_by_value(&self) -> Option<Wake> {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            if before & COMPLETE != 0 {
+                return None;
+            }
+            // Not complete: the runtime's reference stands, so this is not the last one.
+            match self.0.compare_exchange_weak(before, (before | NOTIFIED) - REF_ONE, AcqRel, Relaxed) {
+                Ok(_) if before & (NOTIFIED | RUNNING) == 0 => return Some(Wake::Submit),
+                Ok(_) => return Some(Wake::Nothing),
+                Err(now) => before = now,
+            }
+        }
     }
 
     fn change_unless_complete(&self, change: impl Fn(u64) -> u64) -> JoinWaker {

@@ -74,6 +74,7 @@ impl Deref for Borrowed {
 /// The task whose code runs on this thread.
 ///
 /// The borrow must not outlive the poll; all uses are inside of the crate and short.
+#[inline]
 pub(crate) fn task() -> Option<Borrowed> {
     let task = CURRENT.with(|current| current.task.get())?;
     // SAFETY: set by `enter_task` for as long as the poller keeps the task alive; `ManuallyDrop` gives back no
@@ -82,11 +83,13 @@ pub(crate) fn task() -> Option<Borrowed> {
 }
 
 /// The address of the current task, for comparisons.
+#[inline]
 pub(crate) fn task_ptr() -> Option<NonNull<Header>> {
     CURRENT.with(|current| current.task.get())
 }
 
 /// Makes `task` current until the guard goes; with it, no scope of an outer poll is visible any more.
+#[inline]
 pub(crate) fn enter_task(task: Option<NonNull<Header>>) -> TaskGuard {
     CURRENT.with(|current| TaskGuard {
         task: current.task.replace(task),
@@ -104,12 +107,14 @@ pub(crate) struct TaskGuard {
 
 impl TaskGuard {
     /// Whether `yield_current` was called since the guard was made.
+    #[inline]
     pub(crate) fn has_yielded(&self) -> bool {
         CURRENT.with(|current| current.yielded.get())
     }
 }
 
 /// The code behind `waker` wants to go behind what is ready. True if that is the running task itself: then the end of its poll will see to it.
+#[inline]
 pub(crate) fn yield_current(waker: &Waker) -> bool {
     CURRENT.with(|current| {
         let is_current = current.task.get().is_some_and(|task| waker::is_of(waker, task));
@@ -131,11 +136,13 @@ impl Drop for TaskGuard {
 }
 
 /// The innermost frame; null outside of any.
+#[inline]
 pub(crate) fn frame() -> *const Frame {
     CURRENT.with(|current| current.frame.get())
 }
 
 /// Replaces the innermost frame; gives the one before.
+#[inline]
 pub(crate) fn set_frame(frame: *const Frame) -> *const Frame {
     CURRENT.with(|current| current.frame.replace(frame))
 }
@@ -154,6 +161,7 @@ pub(crate) fn set_free_lists(lists: *const FreeLists) -> *const FreeLists {
 }
 
 /// What `scheduler::worker` has set for this thread; null on threads that are no workers.
+#[inline]
 pub(crate) fn worker() -> *const () {
     CURRENT.with(|current| current.worker.get())
 }

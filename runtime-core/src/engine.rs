@@ -15,7 +15,8 @@ use crate::scheduler::{Life, Shared};
 use crate::scope::CancelScope;
 use crate::task::builder::{Options, create};
 use crate::task::error::{CancelledError, TaskError};
-use crate::task::{Kind, TaskRef, harness};
+use crate::task::state::Claim;
+use crate::task::{Kind, Notified, TaskRef, harness};
 use parking_lot::Mutex;
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -23,6 +24,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -246,7 +248,7 @@ impl Engine {
         join_workers(&self.shared, threads);
         let last = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
         if let Slot::Free(worker) = last {
-            discard(&worker.0);
+            worker.0.enter(|| discard(&worker.0));
         }
         report::forget_runtime(self.shared.id);
     }
@@ -358,8 +360,10 @@ fn spawn_worker(shared: &Arc<Shared>, index: usize, queue: LocalQueue) -> io::Re
     builder.spawn(move || {
         let worker = worker;
         let worker = &worker.0;
-        worker.enter(|| worker.run_until(u64::MAX, || worker.shared().life() == Life::Closed));
-        worker.discard_queue();
+        worker.enter(|| {
+            worker.run_until(u64::MAX, || worker.shared().life() == Life::Closed);
+            discard(worker);
+        });
     })
 }
 
@@ -411,7 +415,11 @@ fn run_main<F: Future>(
 
     impl Drop for EndMain<'_> {
         fn drop(&mut self) {
-            if !self.1.done() && !harness::drop_unpolled(&self.1, &**self.0.shared(), "`run` was left") {
+            if self.1.done() {
+                return;
+            }
+            let shared = self.0.shared();
+            if harness::drop_idle(&self.1, &**shared, "`run` was left") != Claim::Claimed {
                 std::process::abort();
             }
         }
@@ -505,28 +513,48 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
     }
 }
 
-/// Phase 5: takes in nothing more, drops and names what is left.
+/// Phase 5: takes in nothing more, drops and names what is left. Every worker does it when it ends: one that was left behind, stuck in a poll, finds the
+/// task of that poll idle now, and has to end it before the runtime goes (R6).
 fn discard(worker: &Worker) {
     let shared = worker.shared();
-    worker.enter(|| {
-        for remote in &shared.remotes {
-            remote.tasks.close();
+    for remote in &shared.remotes {
+        remote.tasks.close();
+    }
+    loop {
+        while let Some(task) = worker.take_any() {
+            drop_queued(shared, task);
         }
-        worker.discard_queue();
-        let injected = std::iter::from_fn(|| shared.injector.steal());
-        injected.chain(std::iter::from_fn(|| shared.pop_pinned())).for_each(harness::discard);
-        for remote in &shared.remotes {
-            for task in remote.tasks.collect() {
-                drop_left_over(shared, &task);
-            }
+        let left = shared.remotes.iter().flat_map(|remote| remote.tasks.collect());
+        // Not `any`, which would leave the rest of them out.
+        let on_their_way = left.filter(|task| drop_idle(shared, task) == Claim::Queued).count();
+        if on_their_way == 0 {
+            return;
         }
-    });
+        // Woken, and not in a queue yet: some thread is between the two (R6).
+        thread::yield_now();
+    }
 }
 
-fn drop_left_over(shared: &Arc<Shared>, task: &TaskRef) {
-    let is_task = crate::task::handle::is_listed(task.header().kind);
-    let dropped = harness::drop_unpolled(task, &**shared, "the runtime was closed before this task had ended");
-    if dropped && is_task && task.header().state.has_started() {
+const LEFT_OVER: &str = "the runtime was closed before this task had ended";
+
+fn drop_queued(shared: &Shared, task: Notified) {
+    // SAFETY: not complete, so that the runtime's reference stands; `ManuallyDrop` gives none back.
+    let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task.task()) });
+    let reference = TaskRef::clone(&borrowed);
+    let started = harness::drop_queued(task, shared, LEFT_OVER);
+    report_left_over(shared, &reference, started);
+}
+
+fn drop_idle(shared: &Shared, task: &TaskRef) -> Claim {
+    let claim = harness::drop_idle(task, shared, LEFT_OVER);
+    if claim == Claim::Claimed {
+        report_left_over(shared, task, task.header().state.has_started());
+    }
+    claim
+}
+
+fn report_left_over(shared: &Shared, task: &TaskRef, started: bool) {
+    if started && crate::task::handle::is_listed(task.header().kind) {
         let message = "a task was still alive at the end of the shutdown's grace period and was dropped";
         shared.reporter.report(&ExceptionContext::new(message).with_task(task.clone()));
     }

@@ -81,7 +81,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     differs(
         "TG-05",
         Translated,
-        "a task created in a group that is over or shutting down is born cancelled, where CPython raises",
+        "a task created in a group that is over or shutting down is born cancelled (count 1), where CPython raises",
     ),
     differs("T-06", Translated, "a result is taken once: both interpreters give it to the first statement that asks"),
     differs("T-12", NotSaid, "cycles of tasks awaiting each other end; CPython exhausts its stack"),
@@ -100,6 +100,31 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     differs("C-30", NotSaid, "taking back requests of another task: uncancel is said of the running task only"),
     differs("D-03", NotSaid, "no order between done callbacks and awaiters"),
     differs("T-13", NotSaid, "names given automatically are not compared"),
+    differs(
+        "C-14",
+        Flag("C-14"),
+        "an Err is a value: like every value it is replaced by a request that came before the end",
+    ),
+    differs(
+        "C-15",
+        Flag("C-15"),
+        "a request travels from task to task when these are polled, so it comes back to its maker after the step",
+    ),
+    differs(
+        "W-07",
+        Flag("W-07"),
+        "a child that fails ends cancelled, for its group has the error: a wait for errors does not see one",
+    ),
+    differs(
+        "WF-07",
+        Translated,
+        "wait_for is timeout, also with 0, which interrupts the first suspension; CPython cancels at once there",
+    ),
+    differs(
+        "C-11",
+        Flag("C-11"),
+        "a request of a task to itself is passed on at its next poll: what it awaits may take a step before",
+    ),
     // Where nothing is promised.
     differs("SL-05", Flag("collision"), "timers of different tasks due at one instant fire in no defined order"),
     differs("section 5", Flag("unstable"), "the program depends on the order of tasks that are ready at one instant"),

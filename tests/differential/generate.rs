@@ -162,7 +162,7 @@ const WEIGHTS: [(Kind, [u64; 3]); 25] = [
     (Kind::Await, [11, 4, 16]),
     (Kind::Shield, [5, 1, 0]),
     (Kind::WaitFor, [4, 1, 0]),
-    (Kind::Join, [3, 1, 6]),
+    (Kind::Join, [3, 1, 0]),
     (Kind::Gather, [8, 1, 0]),
     (Kind::Wait, [5, 1, 0]),
     (Kind::AsCompleted, [5, 1, 0]),

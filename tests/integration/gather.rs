@@ -1,7 +1,8 @@
 //! Rows G: `gather` and `try_gather`.
 
 use crate::support::{
-    Count, Log, OnDrop, cancellation, everywhere, exact, forever, passes, received, reports, send, signal, under_load,
+    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, passes, received, reports, send, signal,
+    under_load,
 };
 use futures::FutureExt;
 use runtime::{
@@ -235,7 +236,7 @@ fn g_10_a_request_reaches_every_child_with_its_message() {
                 error.reraise().await
             }
         });
-        let waiter = create_task(gather(children));
+        let waiter = begun(gather(children)).await;
         for started in started {
             received(started).await;
         }
@@ -249,7 +250,7 @@ fn g_10_a_request_reaches_every_child_with_its_message() {
 fn g_10_a_child_that_has_ended_keeps_its_outcome() {
     everywhere(async || {
         let (sent, ended) = signal();
-        let waiter = create_task(gather((async { send(sent) }, forever())));
+        let waiter = begun(gather((async { send(sent) }, forever()))).await;
         received(ended).await;
         waiter.cancel();
         assert!(waiter.await.unwrap_err().is_cancelled());
@@ -261,7 +262,7 @@ fn g_10_a_child_that_has_ended_keeps_its_outcome() {
 fn g_11_a_cancelled_gather_waits_for_all_children() {
     everywhere(async || {
         for return_exceptions in [false, true] {
-            let (begun, begins) = signal();
+            let (cleaning_up, begins) = signal();
             let (go, wait) = signal();
             let cleaned_up = Count::default();
             let told = cleaned_up.clone();
@@ -269,19 +270,20 @@ fn g_11_a_cancelled_gather_waits_for_all_children() {
             let cleaning = async move {
                 send(sent);
                 let error = catch_cancelled(forever()).await.unwrap_err();
-                send(begun);
+                send(cleaning_up);
                 received(wait).await;
                 told.add();
                 error.reraise().await
             };
             let gathered = gather((forever(), cleaning));
-            let waiter = create_task(async move {
+            let waiter = begun(async move {
                 if return_exceptions {
                     drop(gathered.return_exceptions().await);
                 } else {
                     gathered.await;
                 }
-            });
+            })
+            .await;
             received(started).await;
             passes(2).await;
             waiter.cancel();
@@ -304,7 +306,7 @@ fn g_12_with_return_exceptions_a_request_goes_on_whatever_the_children_return() 
             assert!(catch_cancelled(forever()).await.is_err());
             panic!("in the clean-up");
         };
-        let waiter = create_task(gather((fails.map(|()| ()), forever())).return_exceptions());
+        let waiter = begun(gather((fails.map(|()| ()), forever())).return_exceptions()).await;
         received(started).await;
         passes(2).await;
         waiter.cancel_with("stop");
@@ -322,13 +324,14 @@ fn g_13_children_that_swallow_the_request_do_not_stop_it() {
                 catch_cancelled(forever()).await.is_err()
             };
             let gathered = gather([swallows]);
-            let waiter = create_task(async move {
+            let waiter = begun(async move {
                 if return_exceptions {
                     drop(gathered.return_exceptions().await);
                 } else {
                     gathered.await;
                 }
-            });
+            })
+            .await;
             received(started).await;
             passes(2).await;
             waiter.cancel();
@@ -348,10 +351,11 @@ fn g_14_a_child_that_answers_the_request_with_an_error_wins() {
             assert!(catch_cancelled(forever()).await.is_err());
             Err::<(), _>("answer")
         };
-        let waiter = create_task(async move {
+        let waiter = begun(async move {
             let failed = try_gather((async { Ok(forever().await) }, fails)).await;
             (failed, current_task().unwrap().cancelling())
-        });
+        })
+        .await;
         received(started).await;
         passes(2).await;
         waiter.cancel();
@@ -368,7 +372,7 @@ fn g_14_a_child_that_answers_the_request_with_a_panic_wins() {
             assert!(catch_cancelled(forever()).await.is_err());
             panic!("answer")
         };
-        let waiter = create_task(gather((forever(), fails.map(|()| ()))));
+        let waiter = begun(gather((forever(), fails.map(|()| ())))).await;
         received(started).await;
         passes(2).await;
         waiter.cancel();
@@ -379,7 +383,7 @@ fn g_14_a_child_that_answers_the_request_with_a_panic_wins() {
 #[test]
 fn g_15_a_cancelled_gather_counts_as_cancelled() {
     everywhere(async || {
-        let waiter = create_task(gather([forever()]));
+        let waiter = begun(gather([forever()])).await;
         passes(3).await;
         waiter.cancel();
         let same = waiter.task_ref();
@@ -392,7 +396,7 @@ fn g_15_a_cancelled_gather_counts_as_cancelled() {
 fn g_16_a_request_between_the_ends_of_the_children_and_the_waiter_wins() {
     exact(async || {
         let (go, wait) = signal();
-        let waiter = create_task(gather([async { received(wait).await }]));
+        let waiter = begun(gather([async { received(wait).await }])).await;
         passes(3).await;
         send(go);
         // The child runs in this pass, the waiter in the next one.
@@ -408,7 +412,7 @@ fn g_16_a_request_is_never_lost_under_load() {
     under_load(300, async |round| {
         let (go, wait) = signal();
         let children = gather([wait.map(|_| ()).left_future(), passes(round % 4).right_future()]);
-        let waiter = create_task(async { children.await.len() });
+        let waiter = begun(async { children.await.len() }).await;
         passes(round % 7).await;
         send(go);
         passes(round % 3).await;
@@ -441,7 +445,7 @@ fn g_19_a_gather_inside_a_shield_goes_on() {
             wait.await.unwrap();
             send(sent);
         };
-        let waiter = create_task(shield(gather([child])));
+        let waiter = begun(shield(gather([child]))).await;
         passes(3).await;
         waiter.cancel();
         assert!(waiter.await.unwrap_err().is_cancelled());
@@ -459,7 +463,7 @@ fn g_19_shields_inside_a_gather_end_cancelled_and_what_they_guard_goes_on() {
             wait.await.unwrap();
             send(sent);
         };
-        let waiter = create_task(gather([shield(guarded)]));
+        let waiter = begun(gather([shield(guarded)])).await;
         passes(3).await;
         waiter.cancel();
         assert!(waiter.await.unwrap_err().is_cancelled());

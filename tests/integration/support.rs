@@ -129,6 +129,21 @@ pub(crate) async fn received(signal: Task<()>) {
     drop(signal);
 }
 
+/// A task whose first step has begun: a request is not in time to drop it unpolled.
+pub(crate) async fn begun<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (sent, started) = signal();
+    let task = runtime::create_task(async {
+        send(sent);
+        future.await
+    });
+    received(started).await;
+    task
+}
+
 /// What happened, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);

@@ -155,11 +155,13 @@ impl Idle {
     }
 
     /// Whether nobody will look before `deadline`. To be asked after the deadline was made visible with a SeqCst operation.
+    #[inline]
     pub(crate) fn lookout_is_later_than(&self, deadline: u64) -> bool {
         self.lookout_at.load(SeqCst) > deadline
     }
 
     /// Whether somebody will look at the last-in slots soon. To be asked after a SeqCst write of the slot.
+    #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.watching.load(SeqCst)
     }

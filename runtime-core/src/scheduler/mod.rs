@@ -120,6 +120,7 @@ impl Shared {
         })
     }
 
+    #[inline]
     pub(crate) fn workers(&self) -> usize {
         self.remotes.len()
     }
@@ -178,6 +179,7 @@ impl Shared {
         self.remotes[0].parker.unpark();
     }
 
+    #[inline]
     pub(crate) fn pop_pinned(&self) -> Option<Notified> {
         // Acquire: pairs with the store in `push_pinned`.
         if self.pinned_len.load(Acquire) == 0 {
@@ -194,6 +196,7 @@ impl Shared {
     }
 
     /// Wakes a worker for work that was just pushed, if one is needed.
+    #[inline]
     pub(crate) fn notify(&self) {
         if let Some(worker) = self.idle.notify() {
             self.remotes[worker].parker.unpark();
@@ -228,6 +231,7 @@ impl Shared {
     }
 
     /// Takes the task out of a worker's last-in slot.
+    #[inline]
     pub(crate) fn take_lifo(&self, worker: usize) -> Option<Notified> {
         let slot = &self.remotes[worker].lifo;
         // Relaxed: a mere look, to spare the write. AcqRel below: pairs with the swap that put it in.

@@ -168,6 +168,7 @@ impl Worker {
     }
 
     /// The next task number.
+    #[inline]
     pub(crate) fn next_id(&self) -> u64 {
         take_id(&self.ids)
     }
@@ -175,6 +176,7 @@ impl Worker {
     // Pushing.
 
     /// Takes a task that was woken or created here. Gives it back if only worker 0 may run it and this is another.
+    #[inline]
     pub(crate) fn push_woken(&self, task: Notified) -> Option<Notified> {
         if task.header().kind == Kind::Main {
             return self.push_main(task);
@@ -222,6 +224,7 @@ impl Worker {
         None
     }
 
+    #[inline]
     fn push_lifo(&self, task: Notified) {
         let slot = &self.shared.remotes[self.index].lifo;
         // AcqRel: pairs with the swap that takes it out. Together with `is_watched` and the sentry's announcement SeqCst-like on
@@ -309,6 +312,7 @@ impl Worker {
         }
     }
 
+    #[inline]
     fn run(&self, task: Notified) {
         self.stop_searching();
         let polls = &self.shared.remotes[self.index].polls;
@@ -320,6 +324,7 @@ impl Worker {
     }
 
     /// A task that this worker can run without searching.
+    #[inline]
     fn next_task(&self) -> Option<Notified> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
@@ -337,6 +342,7 @@ impl Worker {
     }
 
     /// Main when it is its turn. (Worker 0 of several only.)
+    #[inline]
     fn next_main(&self) -> Option<Notified> {
         if self.index != 0 || self.shared.workers() == 1 {
             return None;
@@ -357,6 +363,7 @@ impl Worker {
         Some(main)
     }
 
+    #[inline]
     fn next_local(&self) -> Option<Notified> {
         if self.shared.workers() == 1 {
             return self.queue.pop();
@@ -441,6 +448,7 @@ impl Worker {
     }
 
     /// The searcher has found work, or gives up looking because it stops altogether.
+    #[inline]
     fn stop_searching(&self) {
         if self.searching.replace(false) && self.shared.idle.end_search() && self.shared.has_work() {
             // The last searcher passes the duty on.
@@ -588,6 +596,9 @@ impl Worker {
         let next = self.timers().next().min(deadline);
         if self.shared.clock.is_virtual() && next != u64::MAX && self.shared.outside.load(Acquire) == 0 {
             self.shared.clock.advance_to(next);
+            // Nothing fires if it was the deadline of a timer that has been cancelled: then the next one is looked up.
+            self.fire_timers();
+            return;
         }
         if self.fire_timers() {
             return;
@@ -603,10 +614,16 @@ impl Worker {
         }
     }
 
-    /// Empties the own queues at the end of a runtime; the tasks are in the registry.
-    pub(crate) fn discard_queue(&self) {
+    /// Takes what is queued anywhere, in no order: for the end of the runtime.
+    pub(crate) fn take_any(&self) -> Option<Notified> {
+        let shared = &self.shared;
+        let of_others = || {
+            let queue = self.queue.shared()?;
+            shared.remotes.iter().find_map(|remote| remote.stealer.as_ref()?.steal_into(queue))
+        };
+        let slots = || (0..shared.workers()).find_map(|worker| shared.take_lifo(worker));
         let main = self.main.take().map(|(task, _)| task);
-        let rest = std::iter::from_fn(|| self.queue.pop()).chain(main).chain(self.shared.take_lifo(self.index));
-        rest.for_each(harness::discard);
+        let own = main.or_else(|| self.queue.pop());
+        own.or_else(slots).or_else(|| shared.injector.steal()).or_else(|| shared.pop_pinned()).or_else(of_others)
     }
 }

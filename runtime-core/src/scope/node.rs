@@ -29,6 +29,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
+    #[inline]
     pub(crate) fn new(error: CancelledError) -> Self {
         Self { error, task: 0, taken: Cell::new(0) }
     }
@@ -76,6 +77,7 @@ pub(crate) struct Frame {
 }
 
 /// Runs `f` with the innermost frame.
+#[inline]
 pub(crate) fn with_frame<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
     let frame = current::frame();
     // SAFETY: `Entered` makes a frame current only while it lives on the stack below, and takes it back before it goes,
@@ -101,6 +103,7 @@ impl Frame {
     }
 
     /// The request that is being delivered in this poll.
+    #[inline]
     pub(crate) fn delivery(&self) -> Option<&Delivery> {
         // SAFETY: it lives on the stack of a scope whose poll is around this one, hence longer than this frame.
         unsafe { self.delivery.as_ref() }
@@ -134,6 +137,7 @@ impl Frame {
         self.root().map_or(self.requests, |task| task.state.load().requests())
     }
 
+    #[inline]
     fn has_waker(&self, waker: &Waker) -> bool {
         // SAFETY: the waker is borrowed by the poll that this frame stands for.
         unsafe { &*self.waker }.will_wake(waker)
@@ -147,6 +151,7 @@ impl Frame {
     }
 
     /// Something below has returned pending: `bits` say what it is, `mark` is where that is remembered.
+    #[inline]
     pub(crate) fn settle(&self, cx: &Context<'_>, bits: u8, mark: &mut Mark) {
         self.path.set(self.path.get() | bits);
         mark.serial = self.serial();
@@ -281,10 +286,12 @@ pub(crate) struct Polled<T> {
 
 impl Node {
     /// Whether a catcher is on the path below (rule 2).
+    #[inline]
     pub(crate) fn has_catcher(&self) -> bool {
         self.below() & path::CATCHER != 0
     }
 
+    #[inline]
     fn below(&self) -> u8 {
         self.path | self.wakes.as_ref().map_or(0, |list| list.path())
     }
@@ -306,9 +313,7 @@ impl Node {
         let deliver = match (&again, deliver) {
             // One from outside that comes at the same time is delivered in its place.
             (Some(again), Deliver::Nothing) => Deliver::Own(again),
-            (Some(again), Deliver::FromOutside)
-                if !with_frame(|frame| frame.is_some_and(|frame| frame.delivery().is_some())) =>
-            {
+            (Some(again), Deliver::FromOutside) if self.mark.delivery(|delivery| delivery.is_none()) => {
                 Deliver::Own(again)
             }
             (_, deliver) => deliver,
@@ -383,6 +388,7 @@ pub(crate) enum RootPoll {
 }
 
 /// Polls a task's future in its root frame. `request` is what `State::take_request` found.
+#[inline]
 pub(crate) fn poll_root(
     task: &Header,
     cx: &mut Context<'_>,
@@ -410,6 +416,7 @@ fn root_below(task: &Header) -> u8 {
     task.path.get() | task.cold_if_any().and_then(|cold| cold.wakes.get()).map_or(0, |list| list.path())
 }
 
+#[inline]
 fn poll_in_root(
     task: &Header,
     cx: &mut Context<'_>,

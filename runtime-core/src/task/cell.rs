@@ -202,6 +202,7 @@ impl Header {
     }
 
     /// The cold part, if there is one.
+    #[inline]
     pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
         // Acquire: pairs with the release in `cold`.
         let cold = self.cold.load(std::sync::atomic::Ordering::Acquire);
@@ -215,6 +216,7 @@ impl Header {
 /// # Safety
 ///
 /// The caller has the right to the future (R2), which is there.
+#[inline]
 pub(crate) unsafe fn poll_future(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: the header is alive; the caller's promise is the callee's demand.
     unsafe { (task.as_ref().vtable.poll)(task, cx) }
@@ -313,6 +315,7 @@ pub(crate) unsafe fn schedule_task(task: NonNull<Header>) {
 /// # Safety
 ///
 /// The caller owns the reference and does not use it again.
+#[inline]
 pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
     // SAFETY: the caller's reference keeps the header alive up to here.
     if unsafe { task.as_ref() }.state.ref_dec() {

@@ -34,6 +34,7 @@ impl FreeLists {
         Self { lists: [const { Cell::new(None) }; LARGEST / GRAIN], bytes: Cell::new(0) }
     }
 
+    #[inline]
     fn take(&self, class: usize) -> Option<NonNull<u8>> {
         let list = &self.lists[class];
         let block = list.get()?;
@@ -48,6 +49,7 @@ impl FreeLists {
     /// # Safety
     ///
     /// The block came from `allocate` with a size of this class, and nobody uses it.
+    #[inline]
     unsafe fn keep(&self, class: usize, block: NonNull<u8>) -> bool {
         let bytes = self.bytes.get() + size_of_class(class);
         if bytes > KEPT {
@@ -93,6 +95,7 @@ fn layout_of_class(class: usize) -> Layout {
 }
 
 /// Room for a `T`.
+#[inline]
 pub(crate) fn allocate<T>() -> NonNull<T> {
     let layout = const { Layout::new::<T>() };
     let Some(class) = (const { class_of(Layout::new::<T>()) }) else {
@@ -113,6 +116,7 @@ fn allocate_from_system(layout: Layout) -> NonNull<u8> {
 /// # Safety
 ///
 /// It came from `allocate` with the same `T`, and nobody uses it.
+#[inline]
 pub(crate) unsafe fn free<T>(place: NonNull<T>) {
     let place = place.cast::<u8>();
     let Some(class) = (const { class_of(Layout::new::<T>()) }) else {

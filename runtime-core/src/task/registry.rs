@@ -48,6 +48,7 @@ impl Shard {
     ///
     /// The task is in no list, and stays alive until it is removed: its creator holds the runtime's reference, which is given back
     /// after [`remove`](Self::remove).
+    #[inline]
     pub(crate) unsafe fn insert(&self, task: NonNull<Header>) -> bool {
         let mut list = self.0.lock();
         if list.closed {
@@ -68,6 +69,7 @@ impl Shard {
     /// # Safety
     ///
     /// The task is in this list.
+    #[inline]
     pub(crate) unsafe fn remove(&self, task: NonNull<Header>) -> usize {
         let mut list = self.0.lock();
         let Links { before, after } = take_links(task);
@@ -118,15 +120,18 @@ impl Shard {
 
 // The three functions below are called under the lock of the shard that lists the task, and only from above.
 
+#[inline]
 fn with_links<R>(task: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {
     // SAFETY: listed, hence alive; the shard's lock, which the caller holds, guards the links of all tasks in its list.
     unsafe { task.as_ref() }.links.with_mut(|links| f(unsafe { &mut *links }))
 }
 
+#[inline]
 fn set_links(task: NonNull<Header>, new: Links) {
     with_links(task, |links| *links = new);
 }
 
+#[inline]
 fn take_links(task: NonNull<Header>) -> Links {
     with_links(task, |links| std::mem::replace(links, Links::new()))
 }

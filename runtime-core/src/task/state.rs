@@ -60,6 +60,7 @@ const REF_MAX: u64 = 1 << 31;
 pub(crate) struct Snapshot(pub(crate) u64);
 
 impl Snapshot {
+    #[inline]
     pub(crate) fn has(self, bits: u64) -> bool {
         self.0 & bits != 0
     }
@@ -132,6 +133,18 @@ pub(crate) enum Complete {
     CancelPending,
 }
 
+/// What came of the attempt to claim a task that nobody polls.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// `RUNNING` is the caller's.
+    Claimed,
+    /// The task is in a run queue, or on its way there: whoever takes the entry out has the right to it.
+    Queued,
+    /// It is being polled, or it has ended.
+    Busy,
+}
+
 /// What came of a cancel request.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +197,7 @@ impl State {
     }
 
     /// Acquire: pairs with the release of `complete`, so that the outcome may be read when `COMPLETE` is seen.
+    #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Acquire))
     }
@@ -192,6 +206,7 @@ impl State {
     ///
     /// AcqRel: the release half publishes what the waker's owner wrote before waking and pairs with the acquire of
     /// `begin_poll` (or of `end_poll`, which queues again).
+    #[inline]
     pub(crate) fn wake(&self) -> Wake {
         let before = self.0.fetch_or(NOTIFIED, AcqRel);
         if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Wake::Submit } else { Wake::Nothing }
@@ -200,6 +215,7 @@ impl State {
     /// (2) The task was taken out of a run queue and is about to be polled.
     ///
     /// Acquire: pairs with the release of `wake` and with the release of the `end_poll` on another thread.
+    #[inline]
     pub(crate) fn begin_poll(&self) -> BeginPoll {
         let mut before = self.0.load(Acquire);
         if before & RUNNING != 0 && before & (NOTIFIED | CANCEL) == 0 {
@@ -220,6 +236,7 @@ impl State {
     ///
     /// Release: publishes the future's state to the next poller's `begin_poll`. Acquire: when the push is ours, the
     /// wakes that we push for.
+    #[inline]
     pub(crate) fn end_poll(&self) -> EndPoll {
         let before = self.0.fetch_and(!RUNNING, AcqRel);
         if before & NOTIFIED != 0 { EndPoll::Submit } else { EndPoll::Idle }
@@ -229,6 +246,7 @@ impl State {
     ///
     /// Release: publishes the outcome to whoever sees `COMPLETE`. Acquire: the join waker and the listeners that
     /// were stored before this. One atomic step decides between a request and a completion (C-34).
+    #[inline]
     pub(crate) fn complete(&self, is_value: bool) -> Complete {
         let mut before = self.0.load(Relaxed);
         loop {
@@ -256,6 +274,26 @@ impl State {
             }
         }
         false
+    }
+
+    /// As [`try_claim`](Self::try_claim), but leaves a task alone that has been woken. Its entry would be left dangling in a queue; worse, the thread that
+    /// woke it may still be about to push, and relies on the task not being complete (R6).
+    ///
+    /// Acquire: pairs with the release of `end_poll`.
+    pub(crate) fn claim_idle(&self) -> Claim {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            if before & (RUNNING | COMPLETE) != 0 {
+                return Claim::Busy;
+            }
+            if before & NOTIFIED != 0 {
+                return Claim::Queued;
+            }
+            match self.0.compare_exchange_weak(before, before | RUNNING, AcqRel, Relaxed) {
+                Ok(_) => return Claim::Claimed,
+                Err(now) => before = now,
+            }
+        }
     }
 
     /// Counts a request and leaves it for delivery.
@@ -334,6 +372,7 @@ impl State {
     /// Hands the join waker slot to the completer.
     ///
     /// Release: publishes the waker to `complete`. Acquire on failure: the outcome will be read.
+    #[inline]
     pub(crate) fn set_join_waker(&self) -> JoinWaker {
         self.change_unless_complete(|word| word | JOIN_WAKER)
     }
@@ -341,6 +380,7 @@ impl State {
     /// Takes the join waker slot back.
     ///
     /// Acquire on failure: the outcome will be read.
+    #[inline]
     pub(crate) fn unset_join_waker(&self) -> JoinWaker {
         self.change_unless_complete(|word| word & !JOIN_WAKER)
     }
@@ -348,6 +388,7 @@ impl State {
     /// The typed handle goes: no outcome is wanted any more. Its reference goes with it, unless there is something left to do.
     ///
     /// AcqRel: the release half as in `ref_dec`; acquire on failure: the outcome will be read.
+    #[inline]
     pub(crate) fn drop_join_interest(&self) -> DropJoin {
         let mut before = self.0.load(Acquire);
         loop {
@@ -369,6 +410,7 @@ impl State {
     /// the reference is still the caller's to give back.
     ///
     /// AcqRel as in `wake`.
+    #[inline]
     pub(crate) fn wake_by_value(&self) -> Option<Wake> {
         let mut before = self.0.load(Relaxed);
         loop {
@@ -398,6 +440,7 @@ impl State {
     }
 
     /// One more reference. Relaxed: the caller holds one, so the task cannot go meanwhile.
+    #[inline]
     pub(crate) fn ref_inc(&self) {
         if self.0.fetch_add(REF_ONE, Relaxed) >> REF_SHIFT >= REF_MAX {
             // Leaking wakers without end must not wrap the count into a use after free.
@@ -409,6 +452,7 @@ impl State {
     ///
     /// Release: what this reference did comes before the free. Acquire: the free comes after what all others did.
     #[must_use]
+    #[inline]
     pub(crate) fn ref_dec(&self) -> bool {
         // The only reference cannot be cloned by anybody else: no need for the write. Acquire as above.
         if self.0.load(Acquire) >> REF_SHIFT == 1 {

@@ -10,6 +10,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
 /// The waker for a poll, which borrows the poller's hold on the task.
+#[inline]
 pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
     // SAFETY: the functions below keep the contract of `RawWaker`. No reference is taken, and none is given back, because
     // of `ManuallyDrop`; the poller keeps the task alive longer than the poll.
@@ -17,6 +18,7 @@ pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
 }
 
 /// Whether this is a waker of that task.
+#[inline]
 pub(crate) fn is_of(waker: &Waker, task: NonNull<Header>) -> bool {
     std::ptr::eq(waker.data(), task.as_ptr().cast()) && std::ptr::eq(waker.vtable(), &VTABLE)
 }

@@ -7,6 +7,7 @@ use crate::loom::atomic::AtomicUsize;
 use crate::loom::thread;
 use crate::task::error::TaskError;
 use crate::task::harness::{self, Ran};
+use crate::task::state::Claim;
 use crate::task::{Promise, Task};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -471,6 +472,36 @@ fn the_sweep_reaches_a_task_that_begins_meanwhile() {
         assert!(task.result().expect("swept").is_err());
         assert_eq!(task.cancelling(), 1);
         drop((task, model.slot.lock().unwrap().take()));
+        model.check();
+    });
+}
+
+/// The shutdown's last means against a wake from a foreign thread: the task ends once, and the waker's push comes before that, while the
+/// scheduler is there.
+///
+/// Found in the engine: a task that had been woken and not pushed yet was dropped, after which the scheduler could go.
+///
+/// *Found by hand:* `claim_idle` that ignores `NOTIFIED`.
+#[test]
+fn what_is_left_over_is_dropped_after_its_push() {
+    model(|| {
+        let (model, task, waker) = Model::pending(1);
+        let foreign = model.on_thread(move || waker.wake());
+        let reference = task.task_ref();
+        drop(task);
+        loop {
+            if let Some(task) = model.queue.pop() {
+                assert!(harness::drop_queued(task, &*model.queue, "left over"));
+            }
+            if harness::drop_idle(&reference, &*model.queue, "left over") != Claim::Queued {
+                break;
+            }
+            thread::yield_now();
+        }
+        assert!(reference.cancelled());
+        model.queue.go();
+        drop(reference);
+        foreign.join().unwrap();
         model.check();
     });
 }

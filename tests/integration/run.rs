@@ -406,25 +406,3 @@ fn the_blocking_pool_is_as_the_builder_says() {
     let most = runner.run(main).unwrap();
     assert!((1..=2).contains(&most), "{most} at once");
 }
-
-#[test]
-fn work_that_blocking_threads_submit_during_the_shutdown_is_served() {
-    let value = Arc::new(AtomicUsize::new(0));
-    let inner = Arc::clone(&value);
-    run(async move {
-        let handle = Handle::current();
-        let (over, rx) = std::sync::mpsc::channel::<()>();
-        let (promise, started) = runtime::Promise::new();
-        drop(runtime::to_thread(move || {
-            promise.set_result(()).unwrap();
-            // Goes on when main is over.
-            assert!(rx.recv().is_err());
-            let task = runtime::run_coroutine_threadsafe(async { sleep(Duration::from_millis(1)).await }, &handle);
-            runtime::BlockingResult::blocking_result(task).unwrap();
-            inner.fetch_add(1, SeqCst);
-        }));
-        started.await.unwrap();
-        drop(over);
-    });
-    assert_eq!(value.load(SeqCst), 1);
-}

@@ -24,6 +24,8 @@ pub(crate) struct ColdInner {
     pub(crate) request: Option<CancelledError>,
     /// A cancellation that unwinds as soon as the things that hold it up have ended (`scope`).
     pub(crate) deferred: Option<CancelledError>,
+    /// How often the request was delivered in vain (`scope::node::TRIES`).
+    pub(crate) tries: u16,
     /// What to run when the task has ended.
     pub(crate) callbacks: Vec<Callback>,
     /// Who else waits for the end.

@@ -7,8 +7,8 @@
 //!    child that has not ended gets one request, and so does the body. This happens in the step in which the
 //!    child fails, before anybody who awaits that child is woken.
 //! 3. When the body is over, the scope waits until no child is left, whatever arrives meanwhile.
-//! 4. Failures win: they are returned together. A request from outside that came as well is made pending again, and is delivered at the
-//!    next suspension after the group. Without failures, a request from outside goes on from here.
+//! 4. Failures win: they are returned together. A request from outside that came as well, even if the body caught it, is made pending
+//!    again, and is delivered at the next suspension after the group: counts decide, as for a timeout. Without failures, a request from outside goes on from here.
 //!
 //! The group's lock is held for a few instructions, never while a child is cancelled, woken or dropped.
 
@@ -16,7 +16,8 @@ use crate::exception_group::{ExceptionGroup, Failure};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use runtime_core::{
-    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled, intercept,
+    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled,
+    current_task, intercept,
 };
 use std::collections::HashMap;
 use std::error::Error;
@@ -163,6 +164,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         B: FnOnce(TaskGroup<E>) -> F,
         F: Future<Output = Result<T, E>>,
     {
+        let entry = requests();
         let group = TaskGroup { shared: Arc::new(Shared::new()) };
         let over = CancelOnDrop(group.clone());
         let body = run_body(&group, body).await;
@@ -171,7 +173,7 @@ impl<E: Send + 'static> TaskGroup<E> {
             Body::Failed(failure) => {
                 group.abort();
                 let told = group.wait_for_children(None).await;
-                return group.end(over, Some(failure), told, None::<T>).await;
+                return group.end(over, entry, Some(failure), told, None::<T>).await;
             }
             Body::Cancelled => (None, None),
             Body::CancelledFromOutside(error) => (None, Some(error)),
@@ -181,7 +183,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         }
         let told = group.wait_for_children(cancelled.clone()).await;
         cancelled = cancelled.or(told);
-        group.end(over, None, cancelled, value).await
+        group.end(over, entry, None, cancelled, value).await
     }
 
     /// Makes `future` a child of the group.
@@ -280,11 +282,17 @@ impl<E: Send + 'static> TaskGroup<E> {
         self.abort_by(&CancelledError::without_message());
     }
 
-    /// Passes one request to all children and the body, unless that was done before.
     fn abort_by(&self, request: &CancelledError) {
+        self.abort_but(None, request);
+    }
+
+    /// Passes one request to the body and all children but one, unless that was done before.
+    fn abort_but(&self, except: Option<TaskId>, request: &CancelledError) {
         if let Some((children, body)) = self.shared.begin_abort() {
             for child in children {
-                child.cancel_by(request);
+                if Some(child.id()) != except {
+                    child.cancel_by(request);
+                }
             }
             if let Some(body) = body {
                 body.wake();
@@ -292,9 +300,11 @@ impl<E: Send + 'static> TaskGroup<E> {
         }
     }
 
-    fn fail(&self, failure: Failure<E>) {
+    /// The running child has failed: that ends the others. It is about to end by itself, and gets no request.
+    fn child_failed(&self, failure: Failure<E>) {
         self.shared.0.lock().failures.push(failure);
-        self.abort();
+        let failed = current_task().map(|task| task.id());
+        self.abort_but(failed, &CancelledError::without_message());
     }
 
     /// Waits until no child is left. A request from outside is passed to the children, the first time, and given.
@@ -304,10 +314,11 @@ impl<E: Send + 'static> TaskGroup<E> {
         request.or(told.cancelled)
     }
 
-    /// Decides what the scope returns.
+    /// Decides what the scope returns. `entry` is how many requests had come from outside when it was entered.
     async fn end<T>(
         &self,
         over: CancelOnDrop<E>,
+        entry: u32,
         failure: Option<Failure<E>>,
         cancelled: Option<CancelledError>,
         value: Option<T>,
@@ -318,6 +329,8 @@ impl<E: Send + 'static> TaskGroup<E> {
         match (failures.is_empty(), cancelled) {
             (true, Some(error)) => error.reraise().await,
             (false, Some(error)) => error.redeliver(),
+            // The body has answered it with its failure, or a failure came after it had caught it.
+            (false, None) if requests() > entry => CancelledError::without_message().redeliver(),
             (_, None) => {}
         }
         match value {
@@ -325,6 +338,11 @@ impl<E: Send + 'static> TaskGroup<E> {
             _ => Err(ExceptionGroup::new(failures)),
         }
     }
+}
+
+/// The requests to the running task and the scopes around, which are all from outside for what is about to be entered.
+fn requests() -> u32 {
+    current_task().map_or(0, |task| task.cancelling())
 }
 
 /// How the body ended.
@@ -568,7 +586,7 @@ where
                 Err(payload) => Failure::Panicked(PanicError::new(payload)),
             };
             *this.failed = true;
-            this.group.fail(failure);
+            this.group.child_failed(failure);
         }
         CancelledError::new("this child of a task group failed; the group has the failure")
             .poll_reraise()

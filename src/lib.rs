@@ -19,6 +19,9 @@ pub use gather::{Children, Gather, GatherOutcomes, IntoChildren, TryChildren, Tr
 pub use group::{ChildOutput, GroupClosed, GroupTask, TaskGroup};
 pub use race::{race, staggered_race};
 pub use run::{Runner, RunnerBuilder, run};
+pub use runtime_bridge::{BlockingConfig, configure};
+pub use runtime_bridge::{BlockingResult, BlockingTimeout};
+pub use runtime_bridge::{RunInExecutor, run_coroutine_threadsafe, thread_cancelled, to_thread};
 pub use runtime_core::ExceptionContext;
 pub use runtime_core::Promise;
 pub use runtime_core::context_var;

@@ -2,6 +2,7 @@
 
 use crate::interrupt::{self, Seen, Watch};
 use parking_lot::Mutex;
+use runtime_bridge::{BlockingConfig, configure};
 use runtime_core::{CancelledError, Config, Context, Engine, Handle, TaskRef};
 use std::any::Any;
 use std::cell::Cell;
@@ -382,7 +383,7 @@ impl Drop for KeptContext<'_> {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct RunnerBuilder {
-    /// What the engine is told, but for the two below.
+    /// What the engine is told, but for the next two.
     config: Config,
     /// The number of workers, if it was set.
     workers: Option<usize>,
@@ -390,10 +391,8 @@ pub struct RunnerBuilder {
     debug: Option<bool>,
     /// Whether Ctrl-C is handled, if it was set: the default depends on who runs the runner.
     handle_interrupts: Option<bool>,
-    /// How many threads blocking functions may have.
-    max_blocking_threads: usize,
-    /// How long an idle one of them stays.
-    blocking_keep_alive: Duration,
+    /// The pool for blocking functions.
+    blocking: BlockingConfig,
 }
 
 impl RunnerBuilder {
@@ -403,8 +402,7 @@ impl RunnerBuilder {
             workers: None,
             debug: None,
             handle_interrupts: None,
-            max_blocking_threads: 512,
-            blocking_keep_alive: Duration::from_secs(10),
+            blocking: BlockingConfig::default(),
         }
     }
 
@@ -429,13 +427,13 @@ impl RunnerBuilder {
 
     /// How many threads blocking functions may have at once; the default is 512. Further functions wait their turn.
     pub fn max_blocking_threads(mut self, threads: usize) -> Self {
-        self.max_blocking_threads = threads;
+        self.blocking.max_threads = threads;
         self
     }
 
     /// How long a thread for blocking functions stays when it has nothing to do; the default is 10 seconds.
     pub fn blocking_keep_alive(mut self, keep_alive: Duration) -> Self {
-        self.blocking_keep_alive = keep_alive;
+        self.blocking.keep_alive = keep_alive;
         self
     }
 
@@ -507,6 +505,7 @@ impl RunnerBuilder {
         };
         let debug = self.debug.unwrap_or_else(debug_from_environment);
         let engine = Engine::new(Config { workers, debug, ..self.config })?;
+        configure(&engine.handle(), self.blocking);
         Ok(Runner {
             engine,
             context: Mutex::new(Context::current()),

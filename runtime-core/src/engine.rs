@@ -2,7 +2,8 @@
 //!
 //! The shutdown, in order: (1) main has ended; (2) every other task gets one request and is waited for, tasks
 //! created meanwhile included, the workers running normally; with a grace period, what is left after it is dropped and named;
-//! (3) the extensions (the blocking pool) are closed, still with the workers running; (4) nothing is taken in any more, the
+//! (3) the extensions (the blocking pool) are closed, still with the workers running, and what
+//! their threads have left behind is swept as in (2); (4) nothing is taken in any more, the
 //! workers end; (5) queues are emptied, and what nobody owns is reported.
 
 use crate::context::Context as VarContext;
@@ -14,7 +15,8 @@ use crate::scheduler::{Life, Shared};
 use crate::scope::CancelScope;
 use crate::task::builder::{Options, create};
 use crate::task::error::{CancelledError, TaskError};
-use crate::task::{Kind, TaskRef, harness};
+use crate::task::state::Claim;
+use crate::task::{Kind, Notified, TaskRef, harness};
 use parking_lot::Mutex;
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -22,7 +24,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::Location;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -232,8 +235,12 @@ impl Engine {
             return;
         }
         self.as_worker(|worker| {
-            close_tasks(worker);
+            let deadline =
+                self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
+            close_tasks(worker, Life::Closing, deadline);
+            self.shared.set_life(Life::Serving);
             close_extensions(worker);
+            close_tasks(worker, Life::ClosingAgain, deadline);
             self.shared.set_life(Life::Closed);
             self.shared.unpark_all();
         });
@@ -241,7 +248,7 @@ impl Engine {
         join_workers(&self.shared, threads);
         let last = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
         if let Slot::Free(worker) = last {
-            discard(&worker.0);
+            worker.0.enter(|| discard(&worker.0));
         }
         report::forget_runtime(self.shared.id);
     }
@@ -353,8 +360,10 @@ fn spawn_worker(shared: &Arc<Shared>, index: usize, queue: LocalQueue) -> io::Re
     builder.spawn(move || {
         let worker = worker;
         let worker = &worker.0;
-        worker.enter(|| worker.run_until(u64::MAX, || worker.shared().life() == Life::Closed));
-        worker.discard_queue();
+        worker.enter(|| {
+            worker.run_until(u64::MAX, || worker.shared().life() == Life::Closed);
+            discard(worker);
+        });
     })
 }
 
@@ -406,7 +415,11 @@ fn run_main<F: Future>(
 
     impl Drop for EndMain<'_> {
         fn drop(&mut self) {
-            if !self.1.done() && !harness::drop_unpolled(&self.1, &**self.0.shared(), "`run` was left") {
+            if self.1.done() {
+                return;
+            }
+            let shared = self.0.shared();
+            if harness::drop_idle(&self.1, &**shared, "`run` was left") != Claim::Claimed {
                 std::process::abort();
             }
         }
@@ -418,12 +431,20 @@ fn run_main<F: Future>(
     let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
-    started(&ended.1);
+    // Main is queued already: if `started` panics, main is cancelled and taken out of the queue by running it to its end, which
+    // does not poll it. Only then may the panic go on, for the queue's entry points to main.
+    let started = catch_unwind(AssertUnwindSafe(|| started(&ended.1)));
+    if started.is_err() {
+        ended.1.cancel();
+    }
     worker.run_until(u64::MAX, || ended.1.done());
     if let Some(context) = context {
         *context = ended.1.get_context();
     }
     drop(ended);
+    if let Err(payload) = started {
+        resume_unwind(payload);
+    }
     match task.result().expect("main has ended, and nobody else has its handle") {
         Ok(()) => Ok(place.output.take().expect("stored before the task was complete")),
         Err(TaskError::Cancelled(error)) => Err(error),
@@ -432,12 +453,11 @@ fn run_main<F: Future>(
 }
 
 /// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that.
-fn close_tasks(worker: &Worker) {
+fn close_tasks(worker: &Worker, sweeping: Life, deadline: u64) {
     let shared = worker.shared();
-    let deadline = shared.config.shutdown_grace.map_or(u64::MAX, |grace| shared.clock.deadline(grace));
     // what main created right before its end still gets its first step: whatever has not started is cancelled by its poller
     // after that step (`harness::end_poll`), the rest here.
-    shared.set_life(Life::Closing);
+    shared.set_life(sweeping);
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
             if task.header().state.has_started() {
@@ -445,7 +465,7 @@ fn close_tasks(worker: &Worker) {
             }
         }
     }
-    worker.run_until(deadline, || shared.alive() == 0);
+    worker.run_until(deadline, || shared.is_deserted());
 }
 
 /// Phase 3.
@@ -493,28 +513,48 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
     }
 }
 
-/// Phase 5: takes in nothing more, drops and names what is left.
+/// Phase 5: takes in nothing more, drops and names what is left. Every worker does it when it ends: one that was left behind, stuck in a poll, finds the
+/// task of that poll idle now, and has to end it before the runtime goes (R6).
 fn discard(worker: &Worker) {
     let shared = worker.shared();
-    worker.enter(|| {
-        for remote in &shared.remotes {
-            remote.tasks.close();
+    for remote in &shared.remotes {
+        remote.tasks.close();
+    }
+    loop {
+        while let Some(task) = worker.take_any() {
+            drop_queued(shared, task);
         }
-        worker.discard_queue();
-        while shared.injector.steal().is_some() {}
-        while shared.pop_pinned().is_some() {}
-        for remote in &shared.remotes {
-            for task in remote.tasks.collect() {
-                drop_left_over(shared, &task);
-            }
+        let left = shared.remotes.iter().flat_map(|remote| remote.tasks.collect());
+        // Not `any`, which would leave the rest of them out.
+        let on_their_way = left.filter(|task| drop_idle(shared, task) == Claim::Queued).count();
+        if on_their_way == 0 {
+            return;
         }
-    });
+        // Woken, and not in a queue yet: some thread is between the two (R6).
+        thread::yield_now();
+    }
 }
 
-fn drop_left_over(shared: &Arc<Shared>, task: &TaskRef) {
-    let is_task = crate::task::handle::is_listed(task.header().kind);
-    let dropped = harness::drop_unpolled(task, &**shared, "the runtime was closed before this task had ended");
-    if dropped && is_task && task.header().state.has_started() {
+const LEFT_OVER: &str = "the runtime was closed before this task had ended";
+
+fn drop_queued(shared: &Shared, task: Notified) {
+    // SAFETY: not complete, so that the runtime's reference stands; `ManuallyDrop` gives none back.
+    let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task.task()) });
+    let reference = TaskRef::clone(&borrowed);
+    let started = harness::drop_queued(task, shared, LEFT_OVER);
+    report_left_over(shared, &reference, started);
+}
+
+fn drop_idle(shared: &Shared, task: &TaskRef) -> Claim {
+    let claim = harness::drop_idle(task, shared, LEFT_OVER);
+    if claim == Claim::Claimed {
+        report_left_over(shared, task, task.header().state.has_started());
+    }
+    claim
+}
+
+fn report_left_over(shared: &Shared, task: &TaskRef, started: bool) {
+    if started && crate::task::handle::is_listed(task.header().kind) {
         let message = "a task was still alive at the end of the shutdown's grace period and was dropped";
         shared.reporter.report(&ExceptionContext::new(message).with_task(task.clone()));
     }

@@ -19,7 +19,10 @@ mod loom;
 mod report;
 mod scheduler;
 mod scope;
+mod spin;
 mod task;
+#[cfg(all(test, loom))]
+mod tests;
 mod time;
 
 pub mod testing;

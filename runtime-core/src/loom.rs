@@ -6,8 +6,6 @@
 #[cfg(not(loom))]
 mod imp {
     pub(crate) use parking_lot::Mutex;
-    #[cfg(test)]
-    pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic;
     pub(crate) use std::thread;
 
@@ -44,8 +42,7 @@ mod imp {
 #[cfg(loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::{Arc, MutexGuard, atomic};
-    pub(crate) use loom::thread;
+    pub(crate) use loom::sync::{Arc, MutexGuard};
 
     /// loom's mutex behind the interface of `parking_lot`'s.
     #[derive(Debug, Default)]
@@ -59,9 +56,152 @@ mod imp {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
         }
+    }
 
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
+    /// loom's atomics with `SeqCst` accesses that mean something.
+    ///
+    /// loom knows `SeqCst` fences only and takes an access for `AcqRel`, so that right code seems wrong. Here a `SeqCst` load that comes after a `SeqCst`
+    /// store or exchange of the same thread has a fence before it: what C++ promises for "write mine, then read theirs", and no more
+    /// than that where only one of the two is `SeqCst`.
+    pub(crate) mod atomic {
+        use loom::sync::atomic as inner;
+        use std::cell::Cell;
+        use std::sync::atomic::Ordering::{self, SeqCst};
+
+        loom::thread_local! {
+            /// A `SeqCst` write was made since the last fence.
+            static WRITTEN: Cell<bool> = Cell::new(false)
+        }
+
+        fn set_written(to: bool) -> bool {
+            WRITTEN.try_with(|written| written.replace(to)).unwrap_or(false)
+        }
+
+        /// Called before every read.
+        fn before_read(ordering: Ordering) {
+            if ordering == SeqCst && set_written(false) {
+                inner::fence(SeqCst);
+            }
+        }
+
+        /// Called after every write.
+        fn after_write(ordering: Ordering) {
+            if ordering == SeqCst {
+                set_written(true);
+            }
+        }
+
+        pub(crate) fn fence(ordering: Ordering) {
+            set_written(false);
+            inner::fence(ordering);
+        }
+
+        macro_rules! atomic {
+            ($name:ident $(<$t:ident>)?, $value:ty, $($arithmetic:ident)*) => {
+                #[derive(Debug)]
+                pub(crate) struct $name $(<$t>)? (inner::$name $(<$t>)?);
+
+                impl $(<$t>)? $name $(<$t>)? {
+                    #[track_caller]
+                    pub(crate) fn new(value: $value) -> Self {
+                        Self(inner::$name::new(value))
+                    }
+
+                    #[track_caller]
+                    pub(crate) fn load(&self, ordering: Ordering) -> $value {
+                        before_read(ordering);
+                        self.0.load(ordering)
+                    }
+
+                    #[track_caller]
+                    pub(crate) fn store(&self, value: $value, ordering: Ordering) {
+                        self.0.store(value, ordering);
+                        after_write(ordering);
+                    }
+
+                    atomic!(@ $value, swap $($arithmetic)*);
+
+                    #[track_caller]
+                    pub(crate) fn compare_exchange(
+                        &self,
+                        from: $value,
+                        to: $value,
+                        success: Ordering,
+                        failure: Ordering,
+                    ) -> Result<$value, $value> {
+                        before_read(success);
+                        let result = self.0.compare_exchange(from, to, success, failure);
+                        if result.is_ok() {
+                            after_write(success);
+                        }
+                        result
+                    }
+
+                    #[track_caller]
+                    pub(crate) fn compare_exchange_weak(
+                        &self,
+                        from: $value,
+                        to: $value,
+                        success: Ordering,
+                        failure: Ordering,
+                    ) -> Result<$value, $value> {
+                        self.compare_exchange(from, to, success, failure)
+                    }
+                }
+            };
+            (@ $value:ty, $($operation:ident)*) => {
+                $(
+                    #[track_caller]
+                    pub(crate) fn $operation(&self, value: $value, ordering: Ordering) -> $value {
+                        before_read(ordering);
+                        let before = self.0.$operation(value, ordering);
+                        after_write(ordering);
+                        before
+                    }
+                )*
+            };
+        }
+
+        atomic!(AtomicBool, bool,);
+        atomic!(AtomicU8, u8, fetch_max);
+        atomic!(AtomicU32, u32, fetch_add);
+        atomic!(AtomicU64, u64, fetch_add fetch_sub fetch_and fetch_or);
+        atomic!(AtomicUsize, usize, fetch_add fetch_sub);
+        atomic!(AtomicPtr<T>, *mut T,);
+    }
+
+    /// Threads whose park token is a `Notify`: loom's own `unpark` also wakes a thread that waits for a mutex.
+    pub(crate) mod thread {
+        use loom::sync::Notify;
+        pub(crate) use loom::thread::{spawn, yield_now};
+        use std::sync::Arc;
+        use std::time::Duration;
+
+        loom::thread_local! {
+            static TOKEN: Arc<Notify> = Arc::new(Notify::new())
+        }
+
+        #[derive(Debug, Clone)]
+        pub(crate) struct Thread(Arc<Notify>);
+
+        impl Thread {
+            pub(crate) fn unpark(&self) {
+                self.0.notify();
+            }
+        }
+
+        pub(crate) fn current() -> Thread {
+            Thread(TOKEN.with(Arc::clone))
+        }
+
+        /// Like the real one, it may return without reason.
+        pub(crate) fn park() {
+            current().0.wait();
+        }
+
+        /// The time is up at once, but not before the others had a chance.
+        pub(crate) fn park_timeout(_timeout: Duration) {
+            yield_now();
         }
     }
 

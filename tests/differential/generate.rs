@@ -89,18 +89,11 @@ struct Place {
 
 impl Place {
     fn inside(self) -> Self {
-        Self {
-            depth: self.depth + 1,
-            handling: false,
-            ..self
-        }
+        Self { depth: self.depth + 1, handling: false, ..self }
     }
 
     fn handler(self) -> Self {
-        Self {
-            handling: true,
-            ..self.inside()
-        }
+        Self { handling: true, ..self.inside() }
     }
 }
 
@@ -169,7 +162,7 @@ const WEIGHTS: [(Kind, [u64; 3]); 25] = [
     (Kind::Await, [11, 4, 16]),
     (Kind::Shield, [5, 1, 0]),
     (Kind::WaitFor, [4, 1, 0]),
-    (Kind::Join, [3, 1, 6]),
+    (Kind::Join, [3, 1, 0]),
     (Kind::Gather, [8, 1, 0]),
     (Kind::Wait, [5, 1, 0]),
     (Kind::AsCompleted, [5, 1, 0]),
@@ -274,11 +267,7 @@ impl Writer {
     /// A kind of statement that makes sense here.
     fn kind(&mut self, place: Place) -> Kind {
         let weights = WEIGHTS.map(|(kind, weights)| {
-            let times = if self.favourites.contains(&kind) {
-                5
-            } else {
-                1
-            };
+            let times = if self.favourites.contains(&kind) { 5 } else { 1 };
             (kind, times * weights[self.profile as usize])
         });
         let total = weights.iter().map(|(_, weight)| weight).sum();
@@ -334,11 +323,7 @@ impl Writer {
 
     fn timeout(&mut self, place: Place) -> Statement {
         let ms = self.delay();
-        let inside = Place {
-            scopes: place.scopes + 1,
-            timeouts: place.timeouts + 1,
-            ..place.inside()
-        };
+        let inside = Place { scopes: place.scopes + 1, timeouts: place.timeouts + 1, ..place.inside() };
         Statement::Timeout(ms, self.block(inside), self.handler(place))
     }
 
@@ -346,10 +331,7 @@ impl Writer {
     fn group(&mut self, place: Place) -> Statement {
         let name = self.name("g");
         self.groups.push(name.clone());
-        let inside = Place {
-            scopes: place.scopes + 1,
-            ..place.inside()
-        };
+        let inside = Place { scopes: place.scopes + 1, ..place.inside() };
         let mut body = Vec::new();
         if self.random.chance(30) {
             body.push(self.failing_child(&name));
@@ -367,10 +349,7 @@ impl Writer {
     /// A task of the group that lets it abort after a while.
     fn failing_child(&mut self, group: &str) -> Statement {
         let name = self.name("t");
-        let body = vec![
-            Statement::Sleep(self.delay()),
-            Statement::Raise(self.name("e")),
-        ];
+        let body = vec![Statement::Sleep(self.delay()), Statement::Raise(self.name("e"))];
         self.complete.push(name.clone());
         Statement::SpawnIn(group.to_owned(), name, body)
     }
@@ -389,13 +368,7 @@ impl Writer {
             return;
         }
         self.taken.push(name.clone());
-        let waiting = [
-            Kind::Await,
-            Kind::Shield,
-            Kind::WaitFor,
-            Kind::Wait,
-            Kind::Gather,
-        ];
+        let waiting = [Kind::Await, Kind::Shield, Kind::WaitFor, Kind::Wait, Kind::Gather];
         body.push(match self.random.pick(&waiting) {
             Kind::Await => Statement::Await(name),
             Kind::Shield => Statement::Shield(name),
@@ -460,11 +433,7 @@ impl Writer {
 
     /// A task that can be awaited, mostly one whose result is still to be had.
     fn result(&mut self) -> String {
-        let fresh: Vec<_> = self
-            .complete
-            .iter()
-            .filter(|name| !self.taken.contains(name))
-            .collect();
+        let fresh: Vec<_> = self.complete.iter().filter(|name| !self.taken.contains(name)).collect();
         let name = match fresh.is_empty() || self.random.chance(10) {
             true => self.random.pick(&self.complete),
             false => self.random.pick(&fresh).clone(),
@@ -530,8 +499,5 @@ impl Writer {
 
 /// Whether nothing after the block would run.
 fn ends(body: &Block) -> bool {
-    matches!(
-        body.last(),
-        Some(Statement::Raise(_) | Statement::Return(_))
-    )
+    matches!(body.last(), Some(Statement::Raise(_) | Statement::Return(_)))
 }

@@ -228,6 +228,7 @@ class State:
 
     def __init__(self, name):
         self.name = name
+        self.came_round = False  # a request that this task made has already come back to it
         self.scopes = []  # Timeout and TaskGroup objects, outermost first, with their count at entry
 
 
@@ -242,6 +243,8 @@ class Run:
         self.names = {}  # the same, turned round
         self.free = set()  # names whose result nobody has taken yet
         self.groups = {}
+        self.children = set()  # the names of those that groups have
+        self.refused = set()  # the names of those that no group took any more
         self.promises = {}
         self.events = {}
         self.ends = {}
@@ -329,6 +332,7 @@ class Run:
         self.frozen = True
         self.outcomes = {name: self.outcome(task) for name, task in self.tasks.items()}
         self.counts = {name: count_of(task) for name, task in self.tasks.items()}
+        self.counts.update(dict.fromkeys(self.refused, 1))
 
     def outcome(self, task):
         if not task.done():
@@ -360,6 +364,7 @@ class Run:
             coro.close()
             task = self.loop.create_future()
             task.cancel()
+            self.refused.add(name)
         self.register(name, task)
         return task
 
@@ -377,7 +382,14 @@ class Run:
     async def task_body(self, name, body):
         state = State(name)
         self.event(state, "start")
-        value = await self.block(state, body)
+        try:
+            value = await self.block(state, body)
+        except ERRORS:
+            if asyncio.current_task()._must_cancel and name not in self.children:
+                self.flag("C-14")
+            raise
+        finally:
+            self.flag_came_round(state)
         return 0 if value is NEXT else value
 
     def take(self, names):
@@ -408,11 +420,13 @@ class Run:
         self.event(state, "yielded")
 
     async def do_count(self, state):
+        self.flag_came_round(state)
         self.event(state, "count", asyncio.current_task().cancelling())
 
     async def do_uncancel(self, state):
         task = asyncio.current_task()
         before = task.cancelling()
+        self.flag_came_round(state)
         for scope, entry in state.scopes:
             if fired(scope) or before <= entry:
                 self.flag("uncancel-in-scope")
@@ -431,20 +445,36 @@ class Run:
 
     async def do_spawn_in(self, state, group, name, *body):
         group = self.groups.get(group)
+        if group is not None:
+            self.children.add(name)
         self.start(name, body, group and group.create_task)
 
     async def do_cancel(self, state, name, msg=None):
-        task = self.tasks.get(name)
-        self.event(state, "cancel", name, "unknown" if task is None else yes(task.cancel(msg)))
+        task, own = self.tasks.get(name), asyncio.current_task()
+        before = own.cancelling()
+        noted = task is not None and task.cancel(msg)
+        state.came_round |= task is not own and own.cancelling() > before
+        self.event(state, "cancel", name, "unknown" if task is None else yes(noted))
+
+    def flag_came_round(self, state):
+        """With us a request travels when the tasks on its way are polled: not before this step is over."""
+        if state.came_round and asyncio.current_task()._must_cancel:
+            self.flag("C-15")
 
     async def do_cancel_later(self, state, ms, name):
         if name in self.tasks:
             self.loop.call_later(int(ms), self.tasks[name].cancel)
 
+    def flag_passed_at_once(self, tasks):
+        """With us a request of a task to itself reaches what it awaits at its next poll: what is ready now runs before."""
+        if asyncio.current_task()._must_cancel and any(map(is_ready, tasks)):
+            self.flag("C-11")
+
     async def do_await(self, state, name):
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
+        self.flag_passed_at_once([self.tasks[name]])
         value = await self.tasks[name]
         self.event(state, "got", name, value)
 
@@ -461,8 +491,14 @@ class Run:
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
+        self.flag_passed_at_once([self.tasks[name]])
         try:
-            value = await asyncio.wait_for(self.tasks[name], int(ms))
+            if int(ms) > 0:
+                value = await asyncio.wait_for(self.tasks[name], int(ms))
+            else:
+                # WF-07: with us no special case.
+                async with asyncio.timeout(0):
+                    value = await self.tasks[name]
         except TimeoutError:
             self.event(state, "timeout")
         else:
@@ -478,6 +514,7 @@ class Run:
         tasks = self.gathered(items)
         if OLDEST and all(task.done() for task in tasks):
             self.flag("old:G-18")
+        self.flag_passed_at_once(tasks)
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
             values = await outer
@@ -514,6 +551,8 @@ class Run:
             self.event(state, "waited", (), ())
             return
         members = {self.tasks[name]: name for name in names}
+        if kind == "error" and self.children.intersection(names):
+            self.flag("W-07")
         if all(t.done() for t in members) and asyncio.current_task()._must_cancel:
             self.flag("W-08")
         done, pending = await asyncio.wait(
@@ -666,6 +705,15 @@ def result_text(value):
     if isinstance(value, asyncio.CancelledError):
         return "cancelled"
     return error_text(value) if isinstance(value, Exception) else value
+
+
+def is_ready(task):
+    """Whether a task, or one that it waits for, takes a step at this instant."""
+    if task.done():
+        return False
+    if not isinstance(task, asyncio.Task):
+        return any(map(is_ready, getattr(task, "_children", ())))
+    return task._fut_waiter is None or task._fut_waiter.done() or is_ready(task._fut_waiter)
 
 
 def count_of(task):

@@ -3,19 +3,19 @@
 //! The counterpart of interpret.py, statement by statement. Errors are values here: a block gives a
 //! [`Failure`] where Python raises, and `catch_cancelled` stands for `except CancelledError`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
+use std::iter;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use runtime::time::Instant;
 use runtime::{
-    CancelledError, Handle, Promise, ReturnWhen, Runner, Task, TaskError, TaskGroup, TaskRef,
-    TimeoutScope, as_completed, catch_cancelled, create_task, current_task, gather, shield, sleep,
+    CancelledError, Handle, Promise, ReturnWhen, Runner, Task, TaskError, TaskGroup, TaskId, TaskRef, TimeoutScope,
+    all_tasks, as_completed, catch_cancelled, create_task, current_task, gather, shield, sleep, timeout, try_gather,
     wait, wait_for, yield_now,
 };
 
@@ -28,6 +28,8 @@ use crate::{SHUFFLES, compare_all, skip_loudly, small_programs, texts};
 
 /// Wall-clock time after which a program counts as hanging: virtual time makes all of them short.
 const LONGEST: Duration = Duration::from_secs(20);
+/// Virtual time after which tasks count as waiting for ever.
+const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 
 /// Runs a program and tells what happened, also when it hangs or panics.
 fn run_guarded(program: &Program) -> Trace {
@@ -46,10 +48,14 @@ fn run(program: &Program) -> Trace {
     let runner = Runner::builder().workers(1).virtual_time(true).build();
     let runner = runner.expect("a runtime can be made");
     let run = Arc::new(Run::new(runner.handle()));
-    let ended = runner.run(supervise(Arc::clone(&run), program.clone()));
-    ended.expect("nobody cancels the supervisor");
+    let ended = runner.run(timeout(FOR_EVER, supervise(Arc::clone(&run), program.clone())));
+    let ended = ended.expect("nobody cancels the supervisor");
     runner.close();
-    run.trace()
+    let mut trace = run.trace();
+    if ended.is_err() {
+        trace.event("m", 0, "waits for ever".to_owned());
+    }
+    trace
 }
 
 /// The main future: what it leaves behind is cancelled by the runtime.
@@ -126,8 +132,10 @@ struct Shared {
     trace: Trace,
     /// All tasks by name.
     tasks: BTreeMap<String, TaskRef>,
-    /// Their order of creation.
+    /// Those with a body, in the order of creation.
     created: Vec<TaskRef>,
+    /// The failures of the children of groups. Such a child itself ends cancelled, for the group has its error.
+    failures: BTreeMap<String, Failure>,
     /// Those whose result nobody has taken yet.
     results: BTreeMap<String, Task<Outcome>>,
     groups: BTreeMap<String, TaskGroup<Failure>>,
@@ -138,11 +146,7 @@ struct Shared {
 
 impl Run {
     fn new(handle: Handle) -> Self {
-        Self {
-            start: handle.time(),
-            handle,
-            shared: Mutex::default(),
-        }
+        Self { start: handle.time(), handle, shared: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -160,35 +164,44 @@ impl Run {
     }
 
     fn unfinished(&self) -> Option<TaskRef> {
-        self.lock()
-            .created
-            .iter()
-            .find(|task| !task.done())
-            .cloned()
+        self.lock().created.iter().find(|task| !task.done()).cloned()
     }
 
     /// Makes a task that runs `body`, in the way that `create` does it.
-    fn start(
-        self: &Arc<Self>,
-        name: &str,
-        body: Block,
-        create: impl FnOnce(Running<'static, i64>) -> Task<Outcome>,
-    ) {
-        let ending = Ending {
-            run: Arc::clone(self),
-            name: name.to_owned(),
-            outcome: None,
-        };
-        self.lock().trace.tasks.entry(name.to_owned()).or_default();
-        let task = create(Box::pin(task_body(ending, body)));
-        self.register(name, task);
+    fn start(self: &Arc<Self>, name: &str, body: Block, create: impl FnOnce(Running<'static, i64>) -> Task<Outcome>) {
+        let task = create(self.body(name, body));
+        self.register(name, task.task_ref());
+        self.lock().results.insert(name.to_owned(), task);
     }
 
-    fn register(&self, name: &str, task: Task<Outcome>) {
+    /// What a task of that name runs.
+    fn body(self: &Arc<Self>, name: &str, body: Block) -> Running<'static, i64> {
+        let ending = Ending { run: Arc::clone(self), name: name.to_owned(), outcome: None };
+        self.lock().trace.tasks.entry(name.to_owned()).or_default();
+        Box::pin(task_body(ending, body))
+    }
+
+    fn register(&self, name: &str, task: TaskRef) {
         let mut shared = self.lock();
-        shared.created.push(task.task_ref());
-        shared.tasks.insert(name.to_owned(), task.task_ref());
-        shared.results.insert(name.to_owned(), task);
+        shared.created.push(task.clone());
+        shared.tasks.insert(name.to_owned(), task);
+    }
+
+    /// What the task `name` ended with: a child's failure is where its group took it from.
+    fn outcome(&self, name: &str, outcome: Result<Outcome, TaskError>) -> Result<Outcome, TaskError> {
+        match self.lock().failures.get(name) {
+            Some(failure) => Ok(Err(failure.clone())),
+            None => outcome,
+        }
+    }
+
+    /// What an awaited task ended with, as it goes on in the one that awaits: a cancellation is raised.
+    async fn settle(&self, name: &str, outcome: Result<Outcome, TaskError>) -> Outcome {
+        match self.outcome(name, outcome) {
+            Ok(outcome) => outcome,
+            Err(TaskError::Cancelled(error)) => error.reraise().await,
+            Err(TaskError::Panicked(panic)) => panic.resume(),
+        }
     }
 
     /// A promise and the task that is its reading side.
@@ -196,11 +209,30 @@ impl Run {
         let (promise, task) = Promise::new();
         let (run, promised) = (Arc::clone(self), name.to_owned());
         task.add_done_callback(move |_| run.note_end(&promised, None));
-        self.register(name, task);
         let mut shared = self.lock();
+        shared.tasks.insert(name.to_owned(), task.task_ref());
+        shared.results.insert(name.to_owned(), task);
         shared.trace.tasks.entry(name.to_owned()).or_default();
         shared.promised.push(name.to_owned());
         shared.promises.insert(name.to_owned(), promise);
+    }
+
+    /// Makes a child, which remembers its failure and gives it to the group.
+    fn start_in(
+        self: &Arc<Self>,
+        group: &TaskGroup<Failure>,
+        name: &str,
+        body: Running<'static, i64>,
+    ) -> Task<Outcome> {
+        let (run, name) = (Arc::clone(self), name.to_owned());
+        let child = group.create_task(async move {
+            let outcome = body.await;
+            if let Err(failure) = &outcome {
+                run.lock().failures.insert(name, failure.clone());
+            }
+            outcome.map(Ok)
+        });
+        child.into_task()
     }
 
     fn note_group(&self, name: &str, group: TaskGroup<Failure>) {
@@ -227,7 +259,7 @@ impl Run {
             if !shared.promised.contains(name) {
                 seen.count = task.cancelling().into();
             }
-            if task.cancelled() {
+            if task.cancelled() && !shared.failures.contains_key(name) {
                 seen.outcome = "(cancelled)".to_owned();
             } else if !task.done() {
                 (seen.end, seen.outcome) = (0, "(pending)".to_owned());
@@ -251,11 +283,7 @@ impl Drop for Ending {
 }
 
 async fn task_body(mut ending: Ending, body: Block) -> Outcome {
-    let here = Here {
-        run: Arc::clone(&ending.run),
-        name: ending.name.clone(),
-        timeouts: Vec::new(),
-    };
+    let here = Here { run: Arc::clone(&ending.run), name: ending.name.clone(), timeouts: Vec::new() };
     here.event("start");
     let outcome = here.block(&body).await.map(|flow| match flow {
         Flow::Next => 0,
@@ -272,15 +300,6 @@ fn outcome_text(outcome: &Result<Outcome, TaskError>) -> String {
         Ok(Err(failure)) => format!("(error {failure})"),
         Err(TaskError::Cancelled(_)) => "(cancelled)".to_owned(),
         Err(TaskError::Panicked(panic)) => format!("(panicked {panic})"),
-    }
-}
-
-/// What an awaited task ended with, as it goes on in the one that awaits: a cancellation is raised.
-async fn settle(outcome: Result<Outcome, TaskError>) -> Outcome {
-    match outcome {
-        Ok(outcome) => outcome,
-        Err(TaskError::Cancelled(error)) => error.reraise().await,
-        Err(TaskError::Panicked(panic)) => panic.resume(),
     }
 }
 
@@ -324,9 +343,7 @@ impl Here {
     /// The same for many, without saying anything.
     fn take_all(&self, names: &[String]) -> (Vec<String>, Vec<Task<Outcome>>) {
         let mut shared = self.run.lock();
-        let taken = names
-            .iter()
-            .filter_map(|name| Some((name.clone(), shared.results.remove(name)?)));
+        let taken = names.iter().filter_map(|name| Some((name.clone(), shared.results.remove(name)?)));
         taken.unzip()
     }
 
@@ -404,7 +421,7 @@ impl Here {
     fn spawn_in(&self, group: &str, name: &str, body: Block) {
         let group = self.run.lock().groups.get(group).cloned();
         match group {
-            Some(group) => self.run.start(name, body, |body| group.create_task(body)),
+            Some(group) => self.run.start(name, body, |body| self.run.start_in(&group, name, body)),
             None => self.run.start(name, body, create_task),
         }
     }
@@ -428,7 +445,7 @@ impl Here {
 
     async fn await_one(&self, name: &str) -> Result<(), Failure> {
         if let Some(task) = self.take(name) {
-            let value = settle(task.await).await?;
+            let value = self.run.settle(name, task.await).await?;
             self.event(format!("got {name} {value}"));
         }
         Ok(())
@@ -436,7 +453,7 @@ impl Here {
 
     async fn shield(&self, name: &str) -> Result<(), Failure> {
         if let Some(task) = self.take(name) {
-            let value = settle(shield(task).await).await?;
+            let value = self.run.settle(name, shield(task).await).await?;
             self.event(format!("got {name} {value}"));
         }
         Ok(())
@@ -446,7 +463,7 @@ impl Here {
         if let Some(task) = self.take(name) {
             match wait_for(task, Duration::from_millis(ms)).await {
                 Ok(outcome) => {
-                    let value = settle(outcome).await?;
+                    let value = self.run.settle(name, outcome).await?;
                     self.event(format!("got {name} {value}"));
                 }
                 Err(_) => self.event("timeout"),
@@ -463,50 +480,52 @@ impl Here {
     }
 
     async fn gather(&self, failures: Failures, members: &[Member]) -> Result<(), Failure> {
-        let tasks = self.gathered(members);
+        let (names, futures): (Vec<_>, Vec<_>) = members.iter().filter_map(|member| self.gathered(member)).unzip();
+        let before: HashSet<TaskId> = all_tasks().iter().map(|task| task.id()).collect();
         let words: Vec<_> = match failures {
             Failures::First => {
-                let values = match gather(tasks).await {
-                    Ok(values) => values,
-                    Err(error) => return settle(error).await.map(drop),
-                };
-                values.iter().map(ToString::to_string).collect()
+                let gather = try_gather(futures);
+                self.register_new(&before, names);
+                gather.await?.iter().map(ToString::to_string).collect()
             }
             Failures::All => {
-                let results = gather(tasks).return_exceptions().await;
-                results.iter().map(result_text).collect()
+                let gather = gather(futures).return_exceptions();
+                self.register_new(&before, names);
+                gather.await.iter().map(result_text).collect()
             }
         };
-        self.event(
-            ["gathered".to_owned()]
-                .into_iter()
-                .chain(words)
-                .collect::<Vec<_>>()
-                .join(" "),
-        );
+        let words: Vec<_> = iter::once("gathered".to_owned()).chain(words).collect();
+        self.event(words.join(" "));
         Ok(())
     }
 
-    /// The tasks of a gather: those there are, and new ones for bodies.
-    fn gathered(&self, members: &[Member]) -> Vec<Task<Outcome>> {
-        let mut tasks = Vec::new();
-        for member in members {
-            let name = match member {
-                Member::Task(name) => name,
-                Member::New(name, body) => {
-                    self.run.start(name, body.clone(), create_task);
-                    name
-                }
-            };
-            tasks.extend(self.run.lock().results.remove(name));
+    /// A member of a gather: a body under its name, or what waits for a task. None for a task without a result to be had.
+    fn gathered(&self, member: &Member) -> Option<(Option<String>, Running<'static, i64>)> {
+        let name = match member {
+            Member::New(name, body) => return Some((Some(name.clone()), self.run.body(name, body.clone()))),
+            Member::Task(name) => name.clone(),
+        };
+        let task = self.run.lock().results.remove(&name)?;
+        let run = Arc::clone(&self.run);
+        Some((None, Box::pin(async move { run.settle(&name, task.await).await })))
+    }
+
+    /// Finds the tasks that a gather has made, in the order of its members, and notes those that have names.
+    fn register_new(&self, before: &HashSet<TaskId>, names: Vec<Option<String>>) {
+        let mut new: Vec<_> = all_tasks().into_iter().filter(|task| !before.contains(&task.id())).collect();
+        new.sort_by_key(|task| task.id());
+        assert_eq!(new.len(), names.len(), "a gather makes a task of each member");
+        for (task, name) in new.into_iter().zip(names) {
+            if let Some(name) = name {
+                self.run.register(&name, task);
+            }
         }
-        tasks
     }
 
     async fn wait(&self, until: Until, names: &[String], ms: Option<u64>) {
         let (names, tasks) = self.take_all(names);
         let ids: BTreeMap<_, _> = tasks.iter().map(|task| task.id()).zip(names).collect();
-        let mut waiting = wait(tasks).return_when(match until {
+        let mut waiting = wait(tasks).failed_if(Result::is_err).return_when(match until {
             Until::All => ReturnWhen::AllCompleted,
             Until::First => ReturnWhen::FirstCompleted,
             Until::Error => ReturnWhen::FirstException,
@@ -516,19 +535,11 @@ impl Here {
         }
         let (done, pending) = waiting.await;
         let [done, pending] = [done, pending].map(|tasks| self.give_back(tasks, &ids));
-        self.event(format!(
-            "waited ({}) ({})",
-            done.join(" "),
-            pending.join(" ")
-        ));
+        self.event(format!("waited ({}) ({})", done.join(" "), pending.join(" ")));
     }
 
     /// Makes the results of tasks available again, and gives their names in order.
-    fn give_back(
-        &self,
-        tasks: Vec<Task<Outcome>>,
-        ids: &BTreeMap<runtime::TaskId, String>,
-    ) -> Vec<String> {
+    fn give_back(&self, tasks: Vec<Task<Outcome>>, ids: &BTreeMap<TaskId, String>) -> Vec<String> {
         let mut shared = self.run.lock();
         let mut names: Vec<_> = tasks.iter().map(|task| ids[&task.id()].clone()).collect();
         for (task, name) in tasks.into_iter().zip(&names) {
@@ -541,18 +552,24 @@ impl Here {
     async fn as_completed(&self, names: &[String], ms: Option<u64>) {
         let (names, tasks) = self.take_all(names);
         let mut items = as_completed(tasks);
-        if let Some(ms) = ms {
-            items = items.timeout(Duration::from_millis(ms));
-        }
+        let Some(ms) = ms else {
+            while let Some((index, task)) = items.next().await {
+                self.item(&names[index], task);
+            }
+            return;
+        };
+        let mut items = items.timeout(Duration::from_millis(ms));
         while let Some(item) = items.next().await {
             match item {
-                Ok((index, outcome)) => {
-                    let outcome = outcome_text(&outcome);
-                    self.event(format!("item {} {outcome}", names[index]));
-                }
+                Ok((index, task)) => self.item(&names[index], task),
                 Err(_) => self.event("timeout"),
             }
         }
+    }
+
+    fn item(&self, name: &str, mut task: Task<Outcome>) {
+        let outcome = self.run.outcome(name, task.result().expect("items have ended"));
+        self.event(format!("item {name} {}", outcome_text(&outcome)));
     }
 
     async fn catch(&self, then: Then, body: &Block, handler: &Block) -> Result<Flow, Failure> {
@@ -588,16 +605,17 @@ impl Here {
         }
     }
 
-    async fn timeout(
-        &self,
-        ms: u64,
-        body: &Block,
-        handler: Option<&Block>,
-    ) -> Result<Flow, Failure> {
-        let scope = TimeoutScope::after(Duration::from_millis(ms));
-        let mut inside = self.clone();
-        inside.timeouts.push(scope.clone());
-        if let Ok(result) = scope.run(inside.block(body)).await {
+    async fn timeout(&self, ms: u64, body: &Block, handler: Option<&Block>) -> Result<Flow, Failure> {
+        let ms = Duration::from_millis(ms);
+        let result = if moves_deadline(body) {
+            let scope = TimeoutScope::after(ms);
+            let mut inside = self.clone();
+            inside.timeouts.push(scope.clone());
+            scope.run(inside.block(body)).await
+        } else {
+            timeout(ms, self.block(body)).await
+        };
+        if let Ok(result) = result {
             return result;
         }
         self.event("timeout");
@@ -609,28 +627,20 @@ impl Here {
 
     fn reschedule(&self, ms: Option<u64>) {
         if let Some(scope) = self.timeouts.last() {
-            let there = !scope.expired();
-            if there {
-                let when = ms.map(|ms| self.run.handle.time() + Duration::from_millis(ms));
-                scope.reschedule(when);
-            }
+            let when = ms.map(|ms| self.run.handle.time() + Duration::from_millis(ms));
+            let there = scope.reschedule(when).is_ok();
             self.event(format!("rescheduled {}", yes(there)));
         }
     }
 
-    async fn group(
-        &self,
-        name: &str,
-        body: &Block,
-        handler: Option<&Block>,
-    ) -> Result<Flow, Failure> {
-        let scope = TaskGroup::scope(async |group: &TaskGroup<Failure>| {
-            self.run.note_group(name, group.clone());
+    async fn group(&self, name: &str, body: &Block, handler: Option<&Block>) -> Result<Flow, Failure> {
+        let scope = TaskGroup::scope(async |group: TaskGroup<Failure>| {
+            self.run.note_group(name, group);
             self.block(body).await
         });
         let failure = match scope.await {
             Ok(flow) => return Ok(flow),
-            Err(errors) => Failure::Group(errors.into_errors()),
+            Err(errors) => Failure::Group(errors.resume_panic().into_errors().collect()),
         };
         self.event(format!("group {failure}"));
         match handler {
@@ -638,6 +648,11 @@ impl Here {
             None => Err(failure),
         }
     }
+}
+
+/// Whether some statement may move the deadline of a timeout around this block.
+fn moves_deadline(body: &Block) -> bool {
+    format!("{body:?}").contains("Reschedule")
 }
 
 fn running() -> TaskRef {
@@ -674,10 +689,7 @@ fn random_programs_do_what_they_do_on_cpython() {
     };
     for profile in [Profile::Order, Profile::Tight, Profile::Mixed] {
         let tally = compare_all(&python, profile, |programs| {
-            programs
-                .iter()
-                .map(|program| Some(run_guarded(program)))
-                .collect()
+            programs.iter().map(|program| Some(run_guarded(program))).collect()
         });
         tally.print(profile);
         assert!(tally.compared > 0);
@@ -700,4 +712,18 @@ fn small_programs_do_what_they_do_on_cpython() {
         failed.extend(found.into_iter().map(|found| format!("{name}: {found}")));
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Not a test: shows what the program in `DIFFERENTIAL_PROGRAM` does on both sides.
+#[test]
+#[ignore = "a tool, tests nothing"]
+fn show_program() {
+    let text = std::env::var("DIFFERENTIAL_PROGRAM").expect("a program in DIFFERENTIAL_PROGRAM");
+    let program = Program::parse(&text).expect("a program");
+    if let Some(python) = newest_python() {
+        let theirs = python.run(SHUFFLES, &[text]).remove(0);
+        println!("CPython, flags {:?}, order {:?}:\n{theirs}", theirs.flags, theirs.order);
+    }
+    let ours = run_guarded(&program);
+    println!("ours, order {:?}:\n{ours}", ours.order);
 }

@@ -8,6 +8,7 @@
 
 mod differences;
 mod generate;
+mod interpret;
 mod program;
 mod python;
 mod shrink;
@@ -24,6 +25,8 @@ use trace::{Exactness, Trace};
 
 /// Shuffled schedules that a program must survive before it counts as stable.
 const SHUFFLES: u64 = 4;
+/// Failures that are made small and shown.
+const FAILURES: u64 = 3;
 /// How many times as many when a program seems to fail.
 const TO_BE_SURE: u64 = 25;
 
@@ -82,7 +85,7 @@ trait Other: FnMut(&[Program]) -> Vec<Option<Trace>> {}
 
 impl<F: FnMut(&[Program]) -> Vec<Option<Trace>>> Other for F {}
 
-/// Runs the programs of a profile on both sides and reports the first one that differs, made small.
+/// Runs the programs of a profile on both sides and panics with the first ones that differ, made small.
 fn compare_all(python: &Python, profile: Profile, mut other: impl Other) -> Tally {
     let programs: Vec<_> = seeds().map(|seed| generate(seed, profile)).collect();
     let traces = python.run(profile.shuffles(), &texts(&programs));
@@ -98,13 +101,17 @@ fn compare_all(python: &Python, profile: Profile, mut other: impl Other) -> Tall
         }
     }
     let ours = other(&chosen);
+    let most = setting("DIFFERENTIAL_FAILURES", FAILURES) as usize;
+    let mut failures = BTreeSet::new();
     for ((program, theirs), ours) in chosen.iter().zip(&theirs).zip(&ours) {
         let Some(ours) = ours else { continue };
         tally.compared += 1;
-        if !theirs.differences(ours, profile.exactness()).is_empty() {
-            report(python, profile, program, &mut other);
+        if failures.len() < most && !theirs.differences(ours, profile.exactness()).is_empty() {
+            failures.extend(report(python, profile, program, &mut other));
         }
     }
+    let failures: Vec<_> = failures.into_iter().collect();
+    assert!(failures.is_empty(), "{profile:?}:\n{}", failures.join("\n"));
     tally
 }
 
@@ -112,8 +119,8 @@ fn texts(programs: &[Program]) -> Vec<String> {
     programs.iter().map(ToString::to_string).collect()
 }
 
-/// Makes a failing program small and panics with it, unless it turns out to be unstable.
-fn report(python: &Python, profile: Profile, program: &Program, other: &mut impl Other) {
+/// Makes a failing program small and says what it shows, unless it turns out to be unstable.
+fn report(python: &Python, profile: Profile, program: &Program, other: &mut impl Other) -> Option<String> {
     let mut run = |program: &Program| {
         let shuffles = TO_BE_SURE * profile.shuffles();
         let theirs = python.run(shuffles, &[program.to_string()]).remove(0);
@@ -124,15 +131,11 @@ fn report(python: &Python, profile: Profile, program: &Program, other: &mut impl
         let found = theirs.differences(&ours, profile.exactness());
         (!found.is_empty()).then_some((theirs, ours, found))
     };
-    if run(program).is_none() {
-        return;
-    }
+    run(program)?;
     let small = shrink::shrink(program, |program| run(program).is_some());
     let (theirs, ours, found) = run(&small).expect("the small program fails too");
     let found = found.join("\n  ");
-    panic!(
-        "\n{small}\n\n  {found}\n\nCPython:\n{theirs}\nthe other:\n{ours}\nfound as:\n{program}\n"
-    );
+    Some(format!("\n{small}\n\n  {found}\n\nCPython:\n{theirs}\nthe other:\n{ours}\nfound as:\n{program}\n"))
 }
 
 #[test]
@@ -158,10 +161,7 @@ fn small_programs() -> impl Iterator<Item = (&'static str, Program)> {
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| {
         let (name, text) = line.split_once(": ").expect("a name and a colon");
-        (
-            name,
-            Program::parse(text).unwrap_or_else(|error| panic!("{name}: {error}")),
-        )
+        (name, Program::parse(text).unwrap_or_else(|error| panic!("{name}: {error}")))
     })
 }
 

@@ -198,17 +198,13 @@ impl Sexp {
 
     /// The number an atom spells.
     pub(crate) fn number<N: std::str::FromStr>(&self) -> Result<N, String> {
-        self.word()?
-            .parse()
-            .map_err(|_| format!("not a number: {self}"))
+        self.word()?.parse().map_err(|_| format!("not a number: {self}"))
     }
 
     /// The value that stands for this keyword.
     fn keyword<T: Copy>(&self, table: &[(&str, T)]) -> Result<T, String> {
         let found = table.iter().find(|(word, _)| self.is(word));
-        found
-            .map(|(_, value)| *value)
-            .ok_or_else(|| format!("unknown keyword {self}"))
+        found.map(|(_, value)| *value).ok_or_else(|| format!("unknown keyword {self}"))
     }
 
     /// A name: any word that is not a number.
@@ -254,10 +250,7 @@ fn names(form: &Sexp) -> Result<Vec<String>, String> {
 }
 
 /// The single element of what may be left out.
-fn optional<T>(
-    rest: &[Sexp],
-    read: impl Fn(&Sexp) -> Result<T, String>,
-) -> Result<Option<T>, String> {
+fn optional<T>(rest: &[Sexp], read: impl Fn(&Sexp) -> Result<T, String>) -> Result<Option<T>, String> {
     match rest {
         [] => Ok(None),
         [form] => read(form).map(Some),
@@ -267,11 +260,7 @@ fn optional<T>(
 
 const THEN: [(&str, Then); 2] = [("swallow", Then::Swallow), ("reraise", Then::Reraise)];
 const FAILURES: [(&str, Failures); 2] = [("first", Failures::First), ("all", Failures::All)];
-const UNTIL: [(&str, Until); 3] = [
-    ("all", Until::All),
-    ("first", Until::First),
-    ("error", Until::Error),
-];
+const UNTIL: [(&str, Until); 3] = [("all", Until::All), ("first", Until::First), ("error", Until::Error)];
 
 impl Statement {
     fn from_sexp(form: &Sexp) -> Result<Self, String> {
@@ -288,27 +277,19 @@ impl Statement {
             ("count", []) => Ok(Self::Count),
             ("sleep", [ms]) => ms.number().map(Self::Sleep),
             ("yield", []) => Ok(Self::Yield),
-            ("cancel", [task, rest @ ..]) => task
-                .name()
-                .and_then(|task| Ok(Self::Cancel(task, optional(rest, Sexp::name)?))),
+            ("cancel", [task, rest @ ..]) => {
+                task.name().and_then(|task| Ok(Self::Cancel(task, optional(rest, Sexp::name)?)))
+            }
             ("cancel-later", [ms, task]) => pair(ms.number(), task.name(), Self::CancelLater),
             ("uncancel", []) => Ok(Self::Uncancel),
             ("await", [task]) => task.name().map(Self::Await),
             ("shield", [task]) => task.name().map(Self::Shield),
             ("wait-for", [ms, task]) => pair(ms.number(), task.name(), Self::WaitFor),
             ("join", [task]) => task.name().map(Self::Join),
-            ("wait", [until, tasks, rest @ ..]) => until.keyword(&UNTIL).and_then(|until| {
-                Ok(Self::Wait(
-                    until,
-                    names(tasks)?,
-                    optional(rest, Sexp::number)?,
-                ))
-            }),
-            ("as-completed", [tasks, rest @ ..]) => pair(
-                names(tasks),
-                optional(rest, Sexp::number),
-                Self::AsCompleted,
-            ),
+            ("wait", [until, tasks, rest @ ..]) => until
+                .keyword(&UNTIL)
+                .and_then(|until| Ok(Self::Wait(until, names(tasks)?, optional(rest, Sexp::number)?))),
+            ("as-completed", [tasks, rest @ ..]) => pair(names(tasks), optional(rest, Sexp::number), Self::AsCompleted),
             ("reschedule", rest) => optional(rest, Sexp::number).map(Self::Reschedule),
             ("promise", [name]) => name.name().map(Self::Promise),
             ("set", [name, value]) => pair(name.name(), value.number(), Self::Set),
@@ -322,25 +303,25 @@ impl Statement {
     fn compound(head: &str, args: &[Sexp]) -> Option<Result<Self, String>> {
         Some(match (head, args) {
             ("spawn", [name, body @ ..]) => pair(name.name(), statements(body), Self::Spawn),
-            ("spawn-in", [group, name, body @ ..]) => group
-                .name()
-                .and_then(|group| Ok(Self::SpawnIn(group, name.name()?, statements(body)?))),
+            ("spawn-in", [group, name, body @ ..]) => {
+                group.name().and_then(|group| Ok(Self::SpawnIn(group, name.name()?, statements(body)?)))
+            }
             ("gather", [failures, members]) => failures.keyword(&FAILURES).and_then(|failures| {
                 let members = members.list()?.iter().map(Member::from_sexp);
                 Ok(Self::Gather(failures, members.collect::<Result<_, _>>()?))
             }),
-            ("catch", [then, body, handler]) => then
-                .keyword(&THEN)
-                .and_then(|then| Ok(Self::Catch(then, block(body)?, block(handler)?))),
+            ("catch", [then, body, handler]) => {
+                then.keyword(&THEN).and_then(|then| Ok(Self::Catch(then, block(body)?, block(handler)?)))
+            }
             ("try", [body, handler]) => pair(block(body), block(handler), Self::Try),
             ("finally", [body, handler]) => pair(block(body), block(handler), Self::Finally),
             ("guard", [tag, body @ ..]) => pair(tag.name(), statements(body), Self::Guard),
-            ("timeout", [ms, body, rest @ ..]) => ms
-                .number()
-                .and_then(|ms| Ok(Self::Timeout(ms, block(body)?, optional(rest, block)?))),
-            ("group", [name, body, rest @ ..]) => name
-                .name()
-                .and_then(|name| Ok(Self::Group(name, block(body)?, optional(rest, block)?))),
+            ("timeout", [ms, body, rest @ ..]) => {
+                ms.number().and_then(|ms| Ok(Self::Timeout(ms, block(body)?, optional(rest, block)?)))
+            }
+            ("group", [name, body, rest @ ..]) => {
+                name.name().and_then(|name| Ok(Self::Group(name, block(body)?, optional(rest, block)?)))
+            }
             _ => return None,
         })
     }
@@ -352,9 +333,7 @@ impl Statement {
             Self::Sleep(ms) => line("sleep", [atom(ms)]),
             Self::Yield => line("yield", []),
             Self::Spawn(name, body) => list([atom("spawn"), atom(name)], body),
-            Self::SpawnIn(group, name, body) => {
-                list([atom("spawn-in"), atom(group), atom(name)], body)
-            }
+            Self::SpawnIn(group, name, body) => list([atom("spawn-in"), atom(group), atom(name)], body),
             Self::Cancel(task, None) => line("cancel", [atom(task)]),
             Self::Cancel(task, Some(why)) => line("cancel", [atom(task), atom(why)]),
             Self::CancelLater(ms, task) => line("cancel-later", [atom(ms), atom(task)]),
@@ -385,29 +364,17 @@ impl Statement {
                 let parts = [spelled(&UNTIL, until), words(tasks)];
                 line("wait", parts.into_iter().chain(ms.map(atom)))
             }
-            Self::AsCompleted(tasks, ms) => line(
-                "as-completed",
-                [words(tasks)].into_iter().chain(ms.map(atom)),
-            ),
-            Self::Catch(then, body, handler) => line(
-                "catch",
-                [spelled(&THEN, then), braced(body), braced(handler)],
-            ),
+            Self::AsCompleted(tasks, ms) => line("as-completed", [words(tasks)].into_iter().chain(ms.map(atom))),
+            Self::Catch(then, body, handler) => line("catch", [spelled(&THEN, then), braced(body), braced(handler)]),
             Self::Try(body, handler) => line("try", [braced(body), braced(handler)]),
             Self::Finally(body, handler) => line("finally", [braced(body), braced(handler)]),
             Self::Timeout(ms, body, handler) => {
                 let parts = [atom(ms), braced(body)];
-                line(
-                    "timeout",
-                    parts.into_iter().chain(handler.as_ref().map(braced)),
-                )
+                line("timeout", parts.into_iter().chain(handler.as_ref().map(braced)))
             }
             Self::Group(name, body, handler) => {
                 let parts = [atom(name), braced(body)];
-                line(
-                    "group",
-                    parts.into_iter().chain(handler.as_ref().map(braced)),
-                )
+                line("group", parts.into_iter().chain(handler.as_ref().map(braced)))
             }
             other => unreachable!("{other:?} has a text of its own"),
         }
@@ -434,11 +401,7 @@ impl Member {
 }
 
 /// Both parts put together, or the first thing that is wrong.
-fn pair<A, B, T>(
-    a: Result<A, String>,
-    b: Result<B, String>,
-    make: impl Fn(A, B) -> T,
-) -> Result<T, String> {
+fn pair<A, B, T>(a: Result<A, String>, b: Result<B, String>, make: impl Fn(A, B) -> T) -> Result<T, String> {
     Ok(make(a?, b?))
 }
 

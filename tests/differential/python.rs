@@ -59,10 +59,7 @@ impl Python {
     pub(crate) fn run(&self, shuffles: u64, programs: &[String]) -> Vec<Trace> {
         let mut child = self.start();
         let mut input = child.stdin.take().expect("standard input is piped");
-        let requests: String = programs
-            .iter()
-            .map(|program| format!("{shuffles} {program}\n"))
-            .collect();
+        let requests: String = programs.iter().map(|program| format!("{shuffles} {program}\n")).collect();
         // A thread of its own, for the pipes of both directions may fill up.
         let writer = thread::spawn(move || input.write_all(requests.as_bytes()));
         let output = child.stdout.take().expect("standard output is piped");
@@ -74,10 +71,7 @@ impl Python {
                 Trace::parse(&line).unwrap_or_else(|error| panic!("{program}: {error}"))
             })
             .collect::<Vec<_>>();
-        writer
-            .join()
-            .expect("no panic")
-            .expect("the interpreter reads all programs");
+        writer.join().expect("no panic").expect("the interpreter reads all programs");
         assert!(child.wait().is_ok_and(|status| status.success()));
         assert_eq!(traces.len(), programs.len(), "an answer for each program");
         traces
@@ -107,10 +101,5 @@ fn pyenv_paths() -> Vec<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".pyenv")));
     let versions = root.and_then(|root| fs::read_dir(root.join("versions")).ok());
-    versions
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|version| version.path().join("bin").join("python3"))
-        .collect()
+    versions.into_iter().flatten().flatten().map(|version| version.path().join("bin").join("python3")).collect()
 }

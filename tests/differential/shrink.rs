@@ -22,9 +22,7 @@ fn candidates(program: &Program) -> Vec<Program> {
     forms.retain(|other| size(other) < size(&form));
     forms.sort_by_key(size);
     forms.dedup();
-    let programs = forms
-        .iter()
-        .filter_map(|form| Program::from_sexp(form).ok());
+    let programs = forms.iter().filter_map(|form| Program::from_sexp(form).ok());
     programs.collect()
 }
 
@@ -35,9 +33,9 @@ fn size(form: &Sexp) -> (usize, usize, u64) {
             let number: Option<u64> = word.parse().ok();
             (1, number.map_or(0, |_| word.len()), number.unwrap_or(0))
         }
-        Sexp::List(items) => items.iter().map(size).fold((1, 0, 0), |sum, part| {
-            (sum.0 + part.0, sum.1 + part.1, sum.2 + part.2)
-        }),
+        Sexp::List(items) => {
+            items.iter().map(size).fold((1, 0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1, sum.2 + part.2))
+        }
     }
 }
 
@@ -64,11 +62,7 @@ fn variants(form: &Sexp) -> Vec<Sexp> {
 /// What may stand in the place of a statement: its statements, or those of its blocks.
 fn hoisted(form: &Sexp) -> impl Iterator<Item = Vec<Sexp>> {
     let lists = |form: &Sexp| match form {
-        Sexp::List(items) => items
-            .iter()
-            .filter(|item| item.list().is_ok())
-            .cloned()
-            .collect(),
+        Sexp::List(items) => items.iter().filter(|item| item.list().is_ok()).cloned().collect(),
         Sexp::Atom(_) => Vec::new(),
     };
     let inner: Vec<Sexp> = lists(form);

@@ -113,10 +113,7 @@ impl TaskTrace {
         let ends = (self.end, &self.outcome);
         if ends != (other.end, &other.outcome) {
             let (a, b) = (&self.outcome, &other.outcome);
-            found.push(format!(
-                "{name}: ends at {} {a}, {} {b}",
-                self.end, other.end
-            ));
+            found.push(format!("{name}: ends at {} {a}, {} {b}", self.end, other.end));
         } else if self.count != other.count {
             found.push(format!("{name}: count {}, {}", self.count, other.count));
         }
@@ -153,7 +150,5 @@ fn same_event(a: Option<&(u64, String)>, b: Option<&(u64, String)>, messages: bo
 }
 
 fn show(event: Option<&(u64, String)>) -> String {
-    event.map_or("nothing".to_owned(), |(time, text)| {
-        format!("{time} {text}")
-    })
+    event.map_or("nothing".to_owned(), |(time, text)| format!("{time} {text}"))
 }

@@ -7,6 +7,7 @@ mod cancellation;
 mod context;
 mod eager;
 mod exports;
+mod fairness;
 mod gather;
 mod group;
 mod race;

@@ -381,3 +381,50 @@ fn the_environment_gives_the_defaults_that_were_not_set() {
         assert!(output.status.success() && text.contains("1 passed"), "{expected}: {text}");
     }
 }
+
+#[test]
+fn the_blocking_pool_is_as_the_builder_says() {
+    let runner = Runner::builder().workers(1).max_blocking_threads(2).build().unwrap();
+    let main = async {
+        let active = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let functions: Vec<_> = (0..20)
+            .map(|_| {
+                let (active, most) = (Arc::clone(&active), Arc::clone(&most));
+                runtime::to_thread(move || {
+                    most.fetch_max(active.fetch_add(1, SeqCst) + 1, SeqCst);
+                    thread::yield_now();
+                    active.fetch_sub(1, SeqCst);
+                })
+            })
+            .collect();
+        for function in functions {
+            function.await.unwrap();
+        }
+        most.load(SeqCst)
+    };
+    let most = runner.run(main).unwrap();
+    assert!((1..=2).contains(&most), "{most} at once");
+}
+
+#[test]
+fn work_that_blocking_threads_submit_during_the_shutdown_is_served() {
+    let value = Arc::new(AtomicUsize::new(0));
+    let inner = Arc::clone(&value);
+    run(async move {
+        let handle = Handle::current();
+        let (over, rx) = std::sync::mpsc::channel::<()>();
+        let (promise, started) = runtime::Promise::new();
+        drop(runtime::to_thread(move || {
+            promise.set_result(()).unwrap();
+            // Goes on when main is over.
+            assert!(rx.recv().is_err());
+            let task = runtime::run_coroutine_threadsafe(async { sleep(Duration::from_millis(1)).await }, &handle);
+            runtime::BlockingResult::blocking_result(task).unwrap();
+            inner.fetch_add(1, SeqCst);
+        }));
+        started.await.unwrap();
+        drop(over);
+    });
+    assert_eq!(value.load(SeqCst), 1);
+}

@@ -6,7 +6,6 @@
 use crate::loom::atomic::AtomicU32;
 use crate::loom::{Mutex, thread};
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-#[cfg(not(loom))]
 use std::time::Duration;
 
 const EMPTY: u32 = 0;
@@ -34,23 +33,10 @@ impl Parker {
         *self.thread.lock() = None;
     }
 
-    /// Sleeps until [`unpark`](Self::unpark); returns at once if that was called since the last sleep.
+    /// Sleeps until [`unpark`](Self::unpark), but for at most `timeout`; `None` is without end. Returns at once if `unpark` was called since the
+    /// last sleep, and may return early.
     ///
     /// Acquire: pairs with the release in `unpark`.
-    #[cfg(any(loom, test))]
-    pub(crate) fn park(&self) {
-        if self.word.compare_exchange(EMPTY, PARKED, AcqRel, Acquire).is_err() {
-            self.word.swap(EMPTY, AcqRel);
-            return;
-        }
-        while self.word.load(Acquire) == PARKED {
-            thread::park();
-        }
-        self.word.swap(EMPTY, AcqRel);
-    }
-
-    /// As `park`, but for at most `timeout`; `None` is without end. May return early.
-    #[cfg(not(loom))]
     pub(crate) fn park_timeout(&self, timeout: Option<Duration>) {
         if self.word.compare_exchange(EMPTY, PARKED, AcqRel, Acquire).is_err() {
             self.word.swap(EMPTY, AcqRel);

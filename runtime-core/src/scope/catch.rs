@@ -1,6 +1,6 @@
 //! Catchers: `catch_cancelled` and `intercept`.
 
-use super::node::{Deliver, Node, path, with_frame};
+use super::node::{Deliver, Node, path};
 use super::raise;
 use crate::task::error::CancelledError;
 use pin_project_lite::pin_project;
@@ -100,12 +100,11 @@ enum Caught<T> {
 
 /// What all catchers with a future inside do: leave the request to a catcher below, or take it.
 fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Caught<T> {
-    let on_path = node.started;
     let innermost = !node.has_catcher();
-    let taken_before = with_frame(|frame| match frame.and_then(|frame| frame.delivery()) {
-        Some(delivery) if on_path && innermost => Err(delivery.take()),
-        Some(delivery) if on_path => Ok(Some(delivery.taken())),
-        _ => Ok(None),
+    let taken_before = node.mark.delivery(|delivery| match delivery {
+        Some(delivery) if innermost => Err(delivery.take()),
+        Some(delivery) => Ok(Some(delivery.taken())),
+        None => Ok(None),
     });
     let taken_before = match taken_before {
         Ok(taken) => taken,
@@ -119,7 +118,7 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
         return Caught::Unwound(error);
     }
     // The catchers that were below in the last poll may be gone, or were not reached: then it is this one's turn.
-    let left_over = with_frame(|frame| match (taken_before, frame.and_then(|frame| frame.delivery())) {
+    let left_over = node.mark.delivery(|delivery| match (taken_before, delivery) {
         (Some(before), Some(delivery)) if delivery.taken() == before => Some(delivery.take()),
         _ => None,
     });

@@ -22,13 +22,21 @@ pub(crate) mod path {
 /// A request on its way: lives on the stack of the scope that delivers it.
 pub(crate) struct Delivery {
     error: CancelledError,
+    /// The task whose own request it is; 0 for one of an inner scope.
+    task: u64,
     /// How many catchers took it in this poll.
     taken: Cell<u32>,
 }
 
 impl Delivery {
+    #[inline]
     pub(crate) fn new(error: CancelledError) -> Self {
-        Self { error, taken: Cell::new(0) }
+        Self { error, task: 0, taken: Cell::new(0) }
+    }
+
+    /// The number of the task whose own request it is.
+    pub(crate) fn task(&self) -> Option<u64> {
+        (self.task != 0).then_some(self.task)
     }
 
     /// Takes it: the caller does something about it.
@@ -54,6 +62,10 @@ pub(crate) struct Frame {
     requests: u32,
     /// The task, when this is its frame; null otherwise.
     root: *const Header,
+    /// The number of this poll; 0 until somebody below asks for it.
+    serial: Cell<u64>,
+    /// The number of the poll of this scope or catcher before this one.
+    previous: u64,
     /// What is below, as far as it was polled this time.
     path: Cell<u8>,
     /// A cancellation that unwinds to this frame.
@@ -65,6 +77,7 @@ pub(crate) struct Frame {
 }
 
 /// Runs `f` with the innermost frame.
+#[inline]
 pub(crate) fn with_frame<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
     let frame = current::frame();
     // SAFETY: `Entered` makes a frame current only while it lives on the stack below, and takes it back before it goes,
@@ -80,6 +93,8 @@ impl Frame {
             delivery,
             requests: 0,
             root: std::ptr::null(),
+            serial: Cell::new(0),
+            previous: 0,
             path: Cell::new(0),
             raised: Cell::new(None),
             again: Cell::new(None),
@@ -88,6 +103,7 @@ impl Frame {
     }
 
     /// The request that is being delivered in this poll.
+    #[inline]
     pub(crate) fn delivery(&self) -> Option<&Delivery> {
         // SAFETY: it lives on the stack of a scope whose poll is around this one, hence longer than this frame.
         unsafe { self.delivery.as_ref() }
@@ -121,6 +137,7 @@ impl Frame {
         self.root().map_or(self.requests, |task| task.state.load().requests())
     }
 
+    #[inline]
     fn has_waker(&self, waker: &Waker) -> bool {
         // SAFETY: the waker is borrowed by the poll that this frame stands for.
         unsafe { &*self.waker }.will_wake(waker)
@@ -133,14 +150,61 @@ impl Frame {
         }
     }
 
-    /// Something below has returned pending: `bits` say what it is, `place` is where it registers if it has to.
-    pub(crate) fn settle(&self, cx: &Context<'_>, bits: u8, place: &mut Option<Place>) {
+    /// Something below has returned pending: `bits` say what it is, `mark` is where that is remembered.
+    #[inline]
+    pub(crate) fn settle(&self, cx: &Context<'_>, bits: u8, mark: &mut Mark) {
         self.path.set(self.path.get() | bits);
+        mark.serial = self.serial();
         if bits == 0 || self.has_waker(cx.waker()) {
-            drop(place.take());
+            drop(mark.place.take());
         } else {
-            Place::update(place, || self.wake_list(), cx.waker(), bits);
+            Place::update(&mut mark.place, || self.wake_list(), cx.waker(), bits);
         }
+    }
+
+    /// Whether `mark` was left in the last poll of this frame's scope, or waits here on a waker of its own (rule 2). Something that was
+    /// polled earlier and then left alone for a while is not on the path, nor is what was polled somewhere else.
+    pub(crate) fn has_on_path(&self, mark: &Mark) -> bool {
+        mark.serial != 0 && mark.serial == self.previous
+            || mark.place.as_ref().is_some_and(|place| self.owns(&place.list))
+    }
+
+    fn owns(&self, list: &Arc<WakeList>) -> bool {
+        match self.root() {
+            Some(task) => {
+                task.cold_if_any().and_then(|cold| cold.wakes.get()).is_some_and(|own| Arc::ptr_eq(own, list))
+            }
+            None => self.wakes.borrow().as_ref().is_some_and(|own| Arc::ptr_eq(own, list)),
+        }
+    }
+
+    fn serial(&self) -> u64 {
+        if self.serial.get() == 0 {
+            self.serial.set(current::next_serial());
+        }
+        self.serial.get()
+    }
+}
+
+/// What a scope, a catcher or an await remembers of the last poll in which it returned pending.
+#[derive(Default)]
+pub(crate) struct Mark {
+    /// The number of the poll of the frame around; 0 for none.
+    serial: u64,
+    /// The place in that frame's wake list, if the waker was another than the frame's.
+    place: Option<Place>,
+}
+
+impl Mark {
+    /// As [`Frame::settle`] for something that is on its way out: it is met again in the next poll, but is no catcher.
+    pub(crate) fn unwinding(&mut self) {
+        drop(self.place.take());
+        with_frame(|frame| self.serial = frame.map_or(0, Frame::serial));
+    }
+
+    /// The request that is being delivered to something with this mark, from further out.
+    pub(crate) fn delivery<R>(&self, f: impl FnOnce(Option<&Delivery>) -> R) -> R {
+        with_frame(|frame| f(frame.filter(|frame| frame.has_on_path(self)).and_then(Frame::delivery)))
     }
 }
 
@@ -191,10 +255,12 @@ pub(crate) struct Node {
     pub(crate) started: bool,
     /// What was below in the last poll.
     path: u8,
+    /// The number of the last poll, if it ended with catchers below.
+    serial: u64,
     /// Catchers below with wakers of their own.
     wakes: Option<Arc<WakeList>>,
-    /// The place in the list of the frame around, if this node has a waker of its own.
-    place: Option<Place>,
+    /// The last poll as the frame around saw it.
+    pub(crate) mark: Mark,
     /// A raised cancellation that waits for those who hold (rule 8).
     deferred: Option<CancelledError>,
     /// A cancellation to be delivered below at the next poll (`CancelledError::redeliver`).
@@ -220,10 +286,12 @@ pub(crate) struct Polled<T> {
 
 impl Node {
     /// Whether a catcher is on the path below (rule 2).
+    #[inline]
     pub(crate) fn has_catcher(&self) -> bool {
         self.below() & path::CATCHER != 0
     }
 
+    #[inline]
     fn below(&self) -> u8 {
         self.path | self.wakes.as_ref().map_or(0, |list| list.path())
     }
@@ -245,15 +313,15 @@ impl Node {
         let deliver = match (&again, deliver) {
             // One from outside that comes at the same time is delivered in its place.
             (Some(again), Deliver::Nothing) => Deliver::Own(again),
-            (Some(again), Deliver::FromOutside)
-                if !with_frame(|frame| frame.is_some_and(|frame| frame.delivery().is_some())) =>
-            {
+            (Some(again), Deliver::FromOutside) if self.mark.delivery(|delivery| delivery.is_none()) => {
                 Deliver::Own(again)
             }
             (_, deliver) => deliver,
         };
         let delivery = match deliver {
-            Deliver::FromOutside => with_frame(|parent| parent.map_or(std::ptr::null(), |parent| parent.delivery)),
+            Deliver::FromOutside => {
+                self.mark.delivery(|delivery| delivery.map_or(std::ptr::null(), std::ptr::from_ref))
+            }
             Deliver::Own(delivery) => std::ptr::from_ref(delivery),
             Deliver::Nothing => std::ptr::null(),
         };
@@ -263,13 +331,18 @@ impl Node {
             list.wake_all();
         }
         self.started = true;
-        let frame =
-            Frame { requests, wakes: RefCell::new(self.wakes.take()), ..Frame::new(current::frame(), cx, delivery) };
+        let frame = Frame {
+            requests,
+            previous: self.serial,
+            wakes: RefCell::new(self.wakes.take()),
+            ..Frame::new(current::frame(), cx, delivery)
+        };
         let entered = Entered::new(&frame);
         let poll = poll(cx);
         drop(entered);
         self.wakes = frame.wakes.take();
         self.path = frame.path.get();
+        self.serial = frame.serial.get();
         if let Some(error) = frame.raised.take() {
             self.deferred.get_or_insert(error);
         }
@@ -293,10 +366,10 @@ impl Node {
     /// The poll ends pending: tells the frame around what is below, `own` included.
     pub(crate) fn settle(&mut self, cx: &Context<'_>, own: u8) {
         let bits = self.below() | own;
-        let place = &mut self.place;
+        let mark = &mut self.mark;
         with_frame(|parent| match parent {
-            Some(parent) => parent.settle(cx, bits, place),
-            None => drop(place.take()),
+            Some(parent) => parent.settle(cx, bits, mark),
+            None => *mark = Mark::default(),
         });
     }
 
@@ -315,6 +388,7 @@ pub(crate) enum RootPoll {
 }
 
 /// Polls a task's future in its root frame. `request` is what `State::take_request` found.
+#[inline]
 pub(crate) fn poll_root(
     task: &Header,
     cx: &mut Context<'_>,
@@ -331,7 +405,7 @@ pub(crate) fn poll_root(
     if let Some(list) = task.cold_if_any().and_then(|cold| cold.wakes.get()) {
         list.wake_all();
     }
-    let delivery = Delivery::new(error);
+    let delivery = Delivery { task: task.id, ..Delivery::new(error) };
     match poll_in_root(task, cx, Some(&delivery), poll) {
         RootPoll::Pending if delivery.taken() == 0 => RootPoll::Cancelled(delivery.take()),
         other => other,
@@ -342,6 +416,7 @@ fn root_below(task: &Header) -> u8 {
     task.path.get() | task.cold_if_any().and_then(|cold| cold.wakes.get()).map_or(0, |list| list.path())
 }
 
+#[inline]
 fn poll_in_root(
     task: &Header,
     cx: &mut Context<'_>,
@@ -349,12 +424,16 @@ fn poll_in_root(
     poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
 ) -> RootPoll {
     let delivery = delivery.map_or(std::ptr::null(), std::ptr::from_ref);
-    let frame = Frame { root: task, ..Frame::new(std::ptr::null(), cx, delivery) };
+    let previous = task.serial.get();
+    let frame = Frame { root: task, previous, ..Frame::new(std::ptr::null(), cx, delivery) };
     let entered = Entered::new(&frame);
     let poll = poll(cx);
     drop(entered);
     if poll.is_ready() {
         return RootPoll::Ready;
+    }
+    if previous | frame.serial.get() != 0 {
+        task.serial.set(frame.serial.get());
     }
     let deferred = task.path.get() & path::DEFERRED;
     task.path.set(frame.path.get() | deferred);

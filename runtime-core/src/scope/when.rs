@@ -1,7 +1,7 @@
 //! Inner scopes: a region that something else than the task's own requests can cancel.
 
 use super::catch::poll_some;
-use super::node::{Deliver, Delivery, Node, outside_requests, with_frame};
+use super::node::{Deliver, Delivery, Node, outside_requests};
 use super::raise;
 use crate::task::error::CancelledError;
 use parking_lot::Mutex;
@@ -123,7 +123,7 @@ impl ScopeState {
         if !std::mem::take(&mut self.undelivered) {
             return None;
         }
-        let from_outside = with_frame(|frame| frame.is_some_and(|frame| frame.delivery().is_some()));
+        let from_outside = self.node.mark.delivery(|delivery| delivery.is_some());
         if from_outside { None } else { self.request.clone().map(Delivery::new) }
     }
 

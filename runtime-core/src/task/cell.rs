@@ -3,6 +3,7 @@
 
 use super::cold::Cold;
 use super::error::{TaskError, drop_quietly};
+use super::memory;
 use super::registry::Links;
 use super::state::State;
 use super::{Kind, Notified, Schedule, TaskRef};
@@ -69,6 +70,8 @@ pub(crate) struct Header {
     pub(crate) ended: AtomicU8,
     /// What the last poll said of the catchers in the task; touched by the poller only (R2).
     pub(crate) path: StdCell<u8>,
+    /// The number of the last poll if it ended with catchers on the path; touched by the poller only (R2).
+    pub(crate) serial: StdCell<u64>,
 }
 
 /// What is given when a task is made.
@@ -149,7 +152,8 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
     hook: H,
     new: NewTask,
 ) -> NonNull<Header> {
-    let cell = Box::new(TaskCell::<F, S, H> {
+    let place = memory::allocate::<TaskCell<F, S, H>>();
+    let cell = TaskCell::<F, S, H> {
         header: Header {
             state: new.state,
             vtable: &VtableOf::<F, S, H>::VTABLE,
@@ -165,12 +169,15 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
             kind: new.kind,
             ended: AtomicU8::new(0),
             path: StdCell::new(0),
+            serial: StdCell::new(0),
         },
         stage: UnsafeCell::new(stage),
         hook: UnsafeCell::new(Some(hook)),
         scheduler: PhantomData,
-    });
-    NonNull::from(Box::leak(cell)).cast()
+    };
+    // SAFETY: fresh room for exactly this type.
+    unsafe { place.write(cell) };
+    place.cast()
 }
 
 impl Header {
@@ -195,6 +202,7 @@ impl Header {
     }
 
     /// The cold part, if there is one.
+    #[inline]
     pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
         // Acquire: pairs with the release in `cold`.
         let cold = self.cold.load(std::sync::atomic::Ordering::Acquire);
@@ -208,6 +216,7 @@ impl Header {
 /// # Safety
 ///
 /// The caller has the right to the future (R2), which is there.
+#[inline]
 pub(crate) unsafe fn poll_future(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: the header is alive; the caller's promise is the callee's demand.
     unsafe { (task.as_ref().vtable.poll)(task, cx) }
@@ -306,6 +315,7 @@ pub(crate) unsafe fn schedule_task(task: NonNull<Header>) {
 /// # Safety
 ///
 /// The caller owns the reference and does not use it again.
+#[inline]
 pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
     // SAFETY: the caller's reference keeps the header alive up to here.
     if unsafe { task.as_ref() }.state.ref_dec() {
@@ -438,12 +448,24 @@ unsafe fn schedule<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
 }
 
 unsafe fn dealloc<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
-    // SAFETY: the last reference is gone: this is the only access.
-    let mut cell = unsafe { Box::from_raw(task.cast::<TaskCell<F, S, H>>().as_ptr()) };
-    let cold = std::mem::replace(&mut cell.header.cold, AtomicPtr::new(std::ptr::null_mut()));
-    let cold = cold.load(std::sync::atomic::Ordering::Acquire);
+    /// Gives the room back also when a destructor in the cell panics.
+    struct Free<T>(NonNull<T>);
+
+    impl<T> Drop for Free<T> {
+        fn drop(&mut self) {
+            // SAFETY: came from `memory::allocate` with this type, and its content has been dropped.
+            unsafe { memory::free(self.0) };
+        }
+    }
+
+    let cell = task.cast::<TaskCell<F, S, H>>();
+    let _free = Free(cell);
+    // Acquire: pairs with the release in `Header::cold`. SAFETY: the last reference is gone: this is the only access.
+    let cold = unsafe { cell.as_ref() }.header.cold.load(std::sync::atomic::Ordering::Acquire);
     if !cold.is_null() {
-        // SAFETY: came from a box in `Header::cold`; the header goes with it.
+        // SAFETY: came from a box in `Header::cold`; nobody reads the pointer after this.
         drop(unsafe { Box::from_raw(cold) });
     }
+    // SAFETY: as above; dropped in place once, for a future is pinned.
+    unsafe { cell.drop_in_place() };
 }

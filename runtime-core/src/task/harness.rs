@@ -4,7 +4,7 @@
 use super::cell::{self, Header};
 use super::error::{CancelledError, PanicError, TaskError, drop_caught};
 use super::handle::TaskRef;
-use super::state::{self, Complete, EndPoll, JoinWaker, Request, Wake};
+use super::state::{self, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
 use crate::scope::{RootPoll, poll_root};
@@ -23,6 +23,7 @@ pub(crate) enum Ran {
 }
 
 /// Polls a task once.
+#[inline]
 pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     let begin = task.header().state.begin_poll();
     poll_and_settle(task, scheduler, begin.cancel, begin.first)
@@ -33,6 +34,7 @@ pub(crate) fn run_eagerly<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     poll_and_settle(task, scheduler, false, true)
 }
 
+#[inline]
 fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, first: bool) -> Ran {
     let header = task.header();
     let request = if cancel { take_request(header) } else { None };
@@ -45,7 +47,14 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
     }));
     let ending = match polled {
         Ok(RootPoll::Pending) => {
+            let yielded = entered.has_yielded();
             drop(entered);
+            if yielded && !(first && scheduler.is_closing()) {
+                return Ran::Again(task);
+            }
+            if yielded {
+                let _ = header.state.wake();
+            }
             return end_poll(task, scheduler, first);
         }
         Ok(RootPoll::Ready) => None,
@@ -59,6 +68,7 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
     Ran::Done
 }
 
+#[inline]
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
     if first && scheduler.is_closing() {
@@ -138,6 +148,7 @@ fn run_hook(task: &TaskRef) {
     drop(told.map_err(PanicError::new));
 }
 
+#[inline]
 fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
     if !before.has(state::JOIN_WAKER) {
         return;
@@ -186,7 +197,11 @@ fn discard_outcome(task: NonNull<Header>) -> Option<TaskError> {
 /// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile.
 fn take_request(header: &Header) -> Option<CancelledError> {
     match header.cold_if_any() {
-        None => header.state.take_request().then(CancelledError::without_message),
+        // A message may have come, with the cold part, after the look above.
+        None => header.state.take_request().then(|| {
+            let message = header.cold_if_any().and_then(|cold| cold.inner.lock().request.take());
+            message.unwrap_or_default()
+        }),
         Some(cold) => {
             let mut inner = cold.inner.lock();
             let taken = header.state.take_request();
@@ -234,6 +249,18 @@ pub(crate) fn redeliver(header: &Header, error: CancelledError) {
     }
 }
 
+/// Takes one request back and gives how many are left; at zero an undelivered one goes, with its message.
+///
+/// Under the lock, as a request with a message is: a message that stayed behind would be delivered with the next plain request.
+pub(crate) fn uncancel(header: &Header) -> u32 {
+    let mut inner = header.cold().inner.lock();
+    let left = header.state.unrequest();
+    let withdrawn = if left == 0 { inner.request.take() } else { None };
+    drop(inner);
+    drop(withdrawn);
+    left
+}
+
 /// The shutdown's request: made once per task.
 pub(crate) fn sweep(header: &Header) {
     if header.state.set(state::SWEPT).has(state::SWEPT) {
@@ -246,18 +273,29 @@ pub(crate) fn sweep(header: &Header) {
     cancel(&task, CancelledError::without_message());
 }
 
-/// Ends a task that is not running without polling it any more: the shutdown's last means.
-///
-/// True if it was ended here; false if it is running or over.
-pub(crate) fn drop_unpolled<S: Schedule>(task: &TaskRef, scheduler: &S, why: &str) -> bool {
-    if !task.header().state.try_claim() {
-        return false;
+/// Ends a task that is idle without polling it any more: the shutdown's last means. One that has been woken is left to
+/// [`drop_queued`].
+pub(crate) fn drop_idle<S: Schedule>(task: &TaskRef, scheduler: &S, why: &str) -> Claim {
+    let claim = task.header().state.claim_idle();
+    if claim == Claim::Claimed {
+        drop_claimed(task.as_raw(), scheduler, why);
     }
-    let entered = current::enter_task(Some(task.as_raw()));
-    store_outcome(task.as_raw(), Some(TaskError::Cancelled(CancelledError::new(why))));
+    claim
+}
+
+/// As [`drop_idle`], for a task that was taken out of a run queue. Says whether it had been polled before.
+pub(crate) fn drop_queued<S: Schedule>(task: Notified, scheduler: &S, why: &str) -> bool {
+    let begin = task.header().state.begin_poll();
+    drop_claimed(task.task(), scheduler, why);
+    !begin.first
+}
+
+/// Drops the future; `RUNNING` is the caller's.
+fn drop_claimed<S: Schedule>(task: NonNull<Header>, scheduler: &S, why: &str) {
+    let entered = current::enter_task(Some(task));
+    store_outcome(task, Some(TaskError::Cancelled(CancelledError::new(why))));
     drop(entered);
-    complete(task.as_raw(), scheduler, false);
-    true
+    complete(task, scheduler, false);
 }
 
 // Promises: tasks without a future, completed from any thread.
@@ -296,6 +334,7 @@ pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
 /// # Safety
 ///
 /// Called by the owner of the typed handle only.
+#[inline]
 pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
     let now = header.state.load();
     if now.has(state::COMPLETE) || now.has(state::JOIN_WAKER) && header.state.unset_join_waker() == JoinWaker::Complete
@@ -319,20 +358,21 @@ pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
     }
 }
 
-/// The typed handle goes.
+/// The typed handle goes, and its reference with it.
 ///
 /// # Safety
 ///
-/// Called once, by the owner of the typed handle, before it gives its reference back.
-pub(crate) unsafe fn drop_join(task: &TaskRef) {
+/// Called once, by the owner of the typed handle, who does not use its reference again.
+pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
     let header = task.header();
     match header.state.drop_join_interest() {
-        JoinWaker::Changed => {
+        DropJoin::Gone => return,
+        DropJoin::Waker => {
             // SAFETY: (R4) both bits are clear and the task was not complete: the slot is ours.
             let waker = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
             let _ = drop_caught(waker);
         }
-        JoinWaker::Complete => {
+        DropJoin::Complete => {
             // (R3) the outcome is the handle's, if it was not taken.
             let retrieved = header.state.load().has(state::RETRIEVED);
             if let Some(error) = discard_outcome(task.as_raw())
@@ -342,6 +382,8 @@ pub(crate) unsafe fn drop_join(task: &TaskRef) {
             }
         }
     }
+    // SAFETY: the handle's reference, given back once.
+    unsafe { cell::drop_ref(task.as_raw()) };
 }
 
 /// Ends a task that no runtime takes in: never listed, never queued. `RUNNING` or `NOTIFIED` is the caller's.

@@ -13,7 +13,7 @@
 //! Rules, cited in the code by number:
 //!
 //! * **(R1)** A cell is freed by whoever gives back the last reference. References are made only from references.
-//! * **(R2)** The future belongs to whoever set `RUNNING` (`begin_poll`, `try_claim`, or the creator of an eager task), until that one
+//! * **(R2)** The future belongs to whoever set `RUNNING` (`begin_poll`, `try_claim`, `claim_idle`, or the creator of an eager task), until that one
 //!   clears it. So polls exclude each other, and dropping the future is done by the poller alone.
 //! * **(R3)** The outcome is written by the owner of `RUNNING` before `COMPLETE` is set. After it the outcome belongs to the typed
 //!   handle; if `JOIN_INTEREST` was gone by then, to the completer. Failures may be read (cloned) by the handle only.
@@ -29,6 +29,8 @@
 //! * *A wake from a thread that never heard of the runtime*: the transition says that the push is owed, so the task is not complete,
 //!   so the scheduler is alive (R6); the scheduler takes a reference to itself before it pushes, because afterwards the task may
 //!   run, end, and let the runtime go.
+//! * *The end of the runtime against a wake*: a task that has been woken is ended by whoever takes its entry out of a queue, and by
+//!   nobody else; so a push that is owed comes before the completion, and the scheduler outlives it.
 //! * *Completion against handle drop*: both go through the state word; exactly one of them finds the outcome to be its to drop.
 //! * *Cancel against completion* (C-34): one compare-exchange decides; `complete` refuses while a request is pending.
 //! * *A panicking destructor* of the future: the outcome is that panic. Of an output that nobody wants: reported.
@@ -39,6 +41,7 @@ pub(crate) mod cold;
 pub(crate) mod error;
 pub(crate) mod handle;
 pub(crate) mod harness;
+pub(crate) mod memory;
 pub(crate) mod promise;
 pub(crate) mod registry;
 pub(crate) mod state;

@@ -27,6 +27,9 @@
 //!                          └ (a task is created NOTIFIED; an eager one RUNNING)
 //! ```
 //!
+//! A task that yields keeps `RUNNING` while it is queued again: the queue entry is then the right to the future, and wakes only set
+//! `NOTIFIED`, which the next `begin_poll` clears. So a yield costs no write to this word.
+//!
 //! Whoever sets `NOTIFIED` on an idle task owes the push into a run queue, and nobody else does: a task is in at most
 //! one queue at a time. `RUNNING` is the right to touch the future.
 
@@ -57,6 +60,7 @@ const REF_MAX: u64 = 1 << 31;
 pub(crate) struct Snapshot(pub(crate) u64);
 
 impl Snapshot {
+    #[inline]
     pub(crate) fn has(self, bits: u64) -> bool {
         self.0 & bits != 0
     }
@@ -129,6 +133,18 @@ pub(crate) enum Complete {
     CancelPending,
 }
 
+/// What came of the attempt to claim a task that nobody polls.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// `RUNNING` is the caller's.
+    Claimed,
+    /// The task is in a run queue, or on its way there: whoever takes the entry out has the right to it.
+    Queued,
+    /// It is being polled, or it has ended.
+    Busy,
+}
+
 /// What came of a cancel request.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +162,18 @@ pub(crate) enum JoinWaker {
     /// The bit has the wished value.
     Changed,
     /// The task has completed: read the outcome instead.
+    Complete,
+}
+
+/// What the typed handle owes when it goes.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DropJoin {
+    /// Nothing: its reference has gone too.
+    Gone,
+    /// The waker slot is its own: empty it, then give the reference back.
+    Waker,
+    /// The outcome may be its to drop; then give the reference back.
     Complete,
 }
 
@@ -169,6 +197,7 @@ impl State {
     }
 
     /// Acquire: pairs with the release of `complete`, so that the outcome may be read when `COMPLETE` is seen.
+    #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Acquire))
     }
@@ -177,6 +206,7 @@ impl State {
     ///
     /// AcqRel: the release half publishes what the waker's owner wrote before waking and pairs with the acquire of
     /// `begin_poll` (or of `end_poll`, which queues again).
+    #[inline]
     pub(crate) fn wake(&self) -> Wake {
         let before = self.0.fetch_or(NOTIFIED, AcqRel);
         if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Wake::Submit } else { Wake::Nothing }
@@ -185,10 +215,15 @@ impl State {
     /// (2) The task was taken out of a run queue and is about to be polled.
     ///
     /// Acquire: pairs with the release of `wake` and with the release of the `end_poll` on another thread.
+    #[inline]
     pub(crate) fn begin_poll(&self) -> BeginPoll {
-        let mut before = self.0.load(Relaxed);
+        let mut before = self.0.load(Acquire);
+        if before & RUNNING != 0 && before & (NOTIFIED | CANCEL) == 0 {
+            // Put back by `yield_now`, and nobody has woken it since: not a single write.
+            return BeginPoll { cancel: false, first: false };
+        }
         loop {
-            debug_assert!(before & NOTIFIED != 0 && before & (RUNNING | COMPLETE) == 0, "{:?}", Snapshot(before));
+            debug_assert!(before & (NOTIFIED | RUNNING) != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
             let next = (before & !NOTIFIED) | RUNNING | STARTED;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => return BeginPoll { cancel: before & CANCEL != 0, first: before & STARTED == 0 },
@@ -201,6 +236,7 @@ impl State {
     ///
     /// Release: publishes the future's state to the next poller's `begin_poll`. Acquire: when the push is ours, the
     /// wakes that we push for.
+    #[inline]
     pub(crate) fn end_poll(&self) -> EndPoll {
         let before = self.0.fetch_and(!RUNNING, AcqRel);
         if before & NOTIFIED != 0 { EndPoll::Submit } else { EndPoll::Idle }
@@ -210,6 +246,7 @@ impl State {
     ///
     /// Release: publishes the outcome to whoever sees `COMPLETE`. Acquire: the join waker and the listeners that
     /// were stored before this. One atomic step decides between a request and a completion (C-34).
+    #[inline]
     pub(crate) fn complete(&self, is_value: bool) -> Complete {
         let mut before = self.0.load(Relaxed);
         loop {
@@ -237,6 +274,26 @@ impl State {
             }
         }
         false
+    }
+
+    /// As [`try_claim`](Self::try_claim), but leaves a task alone that has been woken. Its entry would be left dangling in a queue; worse, the thread that
+    /// woke it may still be about to push, and relies on the task not being complete (R6).
+    ///
+    /// Acquire: pairs with the release of `end_poll`.
+    pub(crate) fn claim_idle(&self) -> Claim {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            if before & (RUNNING | COMPLETE) != 0 {
+                return Claim::Busy;
+            }
+            if before & NOTIFIED != 0 {
+                return Claim::Queued;
+            }
+            match self.0.compare_exchange_weak(before, before | RUNNING, AcqRel, Relaxed) {
+                Ok(_) => return Claim::Claimed,
+                Err(now) => before = now,
+            }
+        }
     }
 
     /// Counts a request and leaves it for delivery.
@@ -315,6 +372,7 @@ impl State {
     /// Hands the join waker slot to the completer.
     ///
     /// Release: publishes the waker to `complete`. Acquire on failure: the outcome will be read.
+    #[inline]
     pub(crate) fn set_join_waker(&self) -> JoinWaker {
         self.change_unless_complete(|word| word | JOIN_WAKER)
     }
@@ -322,13 +380,50 @@ impl State {
     /// Takes the join waker slot back.
     ///
     /// Acquire on failure: the outcome will be read.
+    #[inline]
     pub(crate) fn unset_join_waker(&self) -> JoinWaker {
         self.change_unless_complete(|word| word & !JOIN_WAKER)
     }
 
-    /// The typed handle goes: no outcome is wanted any more, and the waker slot is the caller's.
-    pub(crate) fn drop_join_interest(&self) -> JoinWaker {
-        self.change_unless_complete(|word| word & !(JOIN_WAKER | JOIN_INTEREST))
+    /// The typed handle goes: no outcome is wanted any more. Its reference goes with it, unless there is something left to do.
+    ///
+    /// AcqRel: the release half as in `ref_dec`; acquire on failure: the outcome will be read.
+    #[inline]
+    pub(crate) fn drop_join_interest(&self) -> DropJoin {
+        let mut before = self.0.load(Acquire);
+        loop {
+            if before & COMPLETE != 0 {
+                return DropJoin::Complete;
+            }
+            // Not complete: the runtime's reference stands, so this is not the last one.
+            let waker = before & JOIN_WAKER != 0;
+            let next = (before & !(JOIN_WAKER | JOIN_INTEREST)) - if waker { 0 } else { REF_ONE };
+            match self.0.compare_exchange_weak(before, next, AcqRel, Acquire) {
+                Ok(_) if waker => return DropJoin::Waker,
+                Ok(_) => return DropJoin::Gone,
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// A waker is used up: records the wake and gives its reference back in one step. `None` when the task is complete: then
+    /// the reference is still the caller's to give back.
+    ///
+    /// AcqRel as in `wake`.
+    #[inline]
+    pub(crate) fn wake_by_value(&self) -> Option<Wake> {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            if before & COMPLETE != 0 {
+                return None;
+            }
+            // Not complete: the runtime's reference stands, so this is not the last one.
+            match self.0.compare_exchange_weak(before, (before | NOTIFIED) - REF_ONE, AcqRel, Relaxed) {
+                Ok(_) if before & (NOTIFIED | RUNNING) == 0 => return Some(Wake::Submit),
+                Ok(_) => return Some(Wake::Nothing),
+                Err(now) => before = now,
+            }
+        }
     }
 
     fn change_unless_complete(&self, change: impl Fn(u64) -> u64) -> JoinWaker {
@@ -345,6 +440,7 @@ impl State {
     }
 
     /// One more reference. Relaxed: the caller holds one, so the task cannot go meanwhile.
+    #[inline]
     pub(crate) fn ref_inc(&self) {
         if self.0.fetch_add(REF_ONE, Relaxed) >> REF_SHIFT >= REF_MAX {
             // Leaking wakers without end must not wrap the count into a use after free.
@@ -356,6 +452,7 @@ impl State {
     ///
     /// Release: what this reference did comes before the free. Acquire: the free comes after what all others did.
     #[must_use]
+    #[inline]
     pub(crate) fn ref_dec(&self) -> bool {
         // The only reference cannot be cloned by anybody else: no need for the write. Acquire as above.
         if self.0.load(Acquire) >> REF_SHIFT == 1 {

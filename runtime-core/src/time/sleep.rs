@@ -1,6 +1,7 @@
 //! `sleep`, `sleep_until`, `yield_now`.
 
 use super::{Renewed, TimerShard};
+use crate::current;
 use crate::scheduler::worker::{self, Worker};
 use runtime_timers::Key;
 use std::fmt;
@@ -102,6 +103,7 @@ impl Sleep {
 
     fn begin(&mut self, worker: &Worker, cx: &Context<'_>) {
         let clock = &worker.shared().clock;
+        let started = matches!(self.state, State::Started(_));
         let deadline = match self.state {
             State::After(duration) if duration.is_zero() => 0,
             State::After(duration) => clock.deadline(duration),
@@ -109,9 +111,10 @@ impl Sleep {
             State::At(instant) => clock.nanos_of(instant),
             _ => unreachable!("called before anything else"),
         };
+        // One that was started has read the clock a moment ago; if it has become due since, the wheel fires it at once.
         self.state = if deadline == u64::MAX {
             State::Never
-        } else if deadline <= clock.now() {
+        } else if deadline == 0 || !started && deadline <= clock.now() {
             cx.waker().wake_by_ref();
             State::Yielded
         } else {
@@ -199,7 +202,9 @@ impl Future for YieldNow {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }
-        cx.waker().wake_by_ref();
+        if !current::yield_current(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 }

@@ -93,7 +93,7 @@ fn points<'a>(plan: &'a Plan, row: &'a Row) -> impl Iterator<Item = (usize, f64)
 }
 
 /// Attempts at one measurement when others keep the machine busy.
-const ATTEMPTS: usize = 20;
+const ATTEMPTS: usize = 6;
 
 /// Measures again while others use more of the machine than the plan allows, and
 /// keeps the calmest. What decides is not what was measured, so nobody gains by it.

@@ -79,7 +79,7 @@ pub const ROWS: &[Row] = &[
 static LEFT: Countdown = Countdown::new();
 
 /// Runs `body` on a foreign thread while the runtime waits for it.
-fn on_foreign_thread<R, F>(config: &Config, body: F) -> Outcome
+pub fn on_foreign_thread<R, F>(config: &Config, body: F) -> Outcome
 where
     R: Rt,
     F: FnOnce(R::Handle) -> Outcome + Send + 'static,

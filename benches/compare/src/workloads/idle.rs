@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::measure::{Config, Outcome, process_cpu};
 use crate::rt::Rt;
-use crate::workloads::{Metric, Row, Rule, drive, runs};
+use crate::workloads::foreign::on_foreign_thread;
+use crate::workloads::{Metric, Row, Rule, runs};
 
 pub const ROWS: &[Row] = &[Row {
     id: "idle/cpu",
-    about: "one task sleeps for a second: CPU of the process meanwhile",
-    floor: "as many parked threads as workers; the main thread sleeps",
+    about: "all tasks wait, for a second, after some work: CPU of the process meanwhile",
+    floor: "as many parked threads as workers",
     metrics: &[Metric {
         name: "cpu_us_per_s",
         rule: Rule::Floor(1.1),
@@ -28,16 +29,21 @@ fn cpu_since(start: Duration) -> Outcome {
     Outcome::default().with("cpu_us_per_s", used / SPAN.as_secs_f64())
 }
 
+/// Watches from a thread that does the same in the floor, so that what it takes
+/// to sleep and to look is in both.
+fn watch() -> Outcome {
+    std::thread::sleep(SETTLE);
+    let start = process_cpu();
+    std::thread::sleep(SPAN);
+    cpu_since(start)
+}
+
 fn idle<R: Rt>(config: &Config) -> Outcome {
-    drive::<R, _>(config, async {
-        let tasks: Vec<_> = (0..1000).map(|_| R::spawn(R::yield_now())).collect();
-        for task in tasks {
-            R::join(task).await;
+    on_foreign_thread::<R, _>(config, |handle| {
+        for _ in 0..1000 {
+            R::submit_and_block(&handle, R::yield_now());
         }
-        R::sleep(SETTLE).await;
-        let start = process_cpu();
-        R::sleep(SPAN).await;
-        cpu_since(start)
+        watch()
     })
 }
 
@@ -49,8 +55,5 @@ fn floor_idle(config: &Config) -> Outcome {
             }
         });
     }
-    std::thread::sleep(SETTLE);
-    let start = process_cpu();
-    std::thread::sleep(SPAN);
-    cpu_since(start)
+    watch()
 }

@@ -1,0 +1,545 @@
+//! The state word of a task with the real cell and harness, around a queue in place of the scheduler.
+
+use super::support::{
+    Counted, Drops, Flags, Freed, Queue, block_on, create, create_eager, model, take_waker, thread_waker,
+};
+use crate::loom::atomic::AtomicUsize;
+use crate::loom::thread;
+use crate::task::error::TaskError;
+use crate::task::harness::{self, Ran};
+use crate::task::state::Claim;
+use crate::task::{Promise, Task};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize as Count;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker};
+
+/// A task with all that is counted of it.
+struct Model {
+    queue: Arc<Queue>,
+    freed: Freed,
+    futures: Drops,
+    outputs: Drops,
+    /// How many have said that the future may end.
+    said: Arc<AtomicUsize>,
+    /// Where its first poll puts the waker.
+    slot: Arc<std::sync::Mutex<Option<Waker>>>,
+}
+
+impl Model {
+    /// A queued task that ends when `wanted` threads have said so.
+    fn new(wanted: usize) -> (Self, Task<Counted>) {
+        let (queue, freed, futures, outputs) = (Queue::new(), Freed::new(), Drops::default(), Drops::default());
+        let future = Flags::new(wanted, &futures, &outputs);
+        let (said, slot) = (Arc::clone(&future.said), Arc::clone(&future.waker));
+        let task = create(&queue, &freed, future);
+        (Self { queue, freed, futures, outputs, said, slot }, task)
+    }
+
+    /// The same after its first poll, with its waker.
+    fn pending(wanted: usize) -> (Self, Task<Counted>, Waker) {
+        let (model, task) = Self::new(wanted);
+        model.queue.drain();
+        let waker = take_waker(&model.slot);
+        (model, task, waker)
+    }
+
+    fn on_thread(&self, f: impl FnOnce() + 'static) -> loom::thread::JoinHandle<()> {
+        thread::spawn(f)
+    }
+
+    /// A thread that is a worker.
+    fn drain_on_thread(&self) -> loom::thread::JoinHandle<()> {
+        let queue = Arc::clone(&self.queue);
+        self.on_thread(move || queue.drain())
+    }
+
+    /// All has gone, each thing once.
+    fn check(self) {
+        assert_eq!(self.queue.released(), 1, "completed once");
+        self.queue.go();
+        self.futures.check();
+        self.outputs.check();
+        self.freed.check();
+    }
+}
+
+fn message_of(error: TaskError) -> Option<String> {
+    match error {
+        TaskError::Cancelled(error) => error.message().map(String::from),
+        TaskError::Panicked(panic) => panic!("not cancelled: {panic}"),
+    }
+}
+
+/// Two threads wake, one by reference, one by value, while a third polls: the task is polled after the last wake.
+///
+/// *Found by hand:* `State::wake` that sets nothing while `RUNNING` is set; `end_poll` that ignores `NOTIFIED`; `wake` with `Relaxed`.
+#[test]
+fn a_wake_is_not_lost() {
+    model(|| {
+        let (model, mut task, waker) = Model::pending(2);
+        let (said, other) = (Arc::clone(&model.said), waker.clone());
+        let by_ref = model.on_thread(move || {
+            said.fetch_add(1, Relaxed);
+            other.wake_by_ref();
+        });
+        let said = Arc::clone(&model.said);
+        let by_value = model.on_thread(move || {
+            said.fetch_add(1, Relaxed);
+            waker.wake();
+        });
+        model.queue.drain();
+        by_ref.join().unwrap();
+        by_value.join().unwrap();
+        model.queue.drain();
+        assert!(task.result().expect("polled after the last wake").is_ok());
+        drop(task);
+        model.check();
+    });
+}
+
+/// The first poll against a wake from the thread that it has given its waker to, and two workers: the future goes from
+/// one to the other.
+///
+/// *Found by hand:* `end_poll` without `Release`; `wake` that owes a push also while the task runs.
+#[test]
+fn a_future_moves_between_workers() {
+    model(|| {
+        let (model, mut task, waker) = Model::pending(2);
+        let said = Arc::clone(&model.said);
+        let queue = Arc::clone(&model.queue);
+        let worker = model.on_thread(move || {
+            said.fetch_add(1, Relaxed);
+            waker.wake_by_ref();
+            queue.drain();
+            said.fetch_add(1, Relaxed);
+            waker.wake();
+            queue.drain();
+        });
+        model.queue.drain();
+        worker.join().unwrap();
+        model.queue.drain();
+        assert!(task.result().expect("polled after the last wake").is_ok());
+        drop(task);
+        model.check();
+    });
+}
+
+/// A waker that is used by value, and dropped, on a thread that never knew of the task, after and during its end.
+///
+/// *Found by hand:* `ref_dec` without `Release`; `wake` that owes a push of a complete task (the queue had gone).
+#[test]
+fn a_waker_outlives_its_task() {
+    model(|| {
+        let (model, task, waker) = Model::pending(1);
+        model.said.fetch_add(1, Relaxed);
+        let (second, third) = (waker.clone(), waker.clone());
+        let one = model.on_thread(move || {
+            waker.wake_by_ref();
+            drop(waker);
+        });
+        let two = model.on_thread(move || second.wake());
+        model.queue.drain();
+        drop(task);
+        one.join().unwrap();
+        two.join().unwrap();
+        model.queue.drain();
+        model.queue.go();
+        third.wake_by_ref();
+        drop(third);
+        model.check();
+    });
+}
+
+/// The awaiter sleeps until the completion wakes it, and finds the output.
+///
+/// *Found by hand:* `set_join_waker` that ignores `COMPLETE`; `complete` without `Release`; `tell_joiner` that looks at the word as it was
+/// before the poll.
+#[test]
+fn completion_wakes_the_awaiter() {
+    model(|| {
+        let (model, task) = Model::new(0);
+        let worker = model.drain_on_thread();
+        let output = block_on(task);
+        assert!(output.is_ok());
+        drop(output);
+        worker.join().unwrap();
+        model.check();
+    });
+}
+
+/// An awaiter that comes back with another waker is woken through that one.
+///
+/// *Found by hand:* `poll_join` that puts the new waker in without taking the bit back first.
+#[test]
+fn the_last_waker_of_the_awaiter_counts() {
+    model(|| {
+        let (model, mut task) = Model::new(0);
+        let worker = model.drain_on_thread();
+        let first = Waker::noop();
+        let polled = Pin::new(&mut task).poll(&mut Context::from_waker(first));
+        let output = match polled {
+            Poll::Ready(output) => output,
+            Poll::Pending => block_on(&mut task),
+        };
+        assert!(output.is_ok());
+        drop((output, task));
+        worker.join().unwrap();
+        model.check();
+    });
+}
+
+/// The handle goes while the task completes: one of the two drops the output, and the waker in the slot.
+///
+/// *Found by hand:* `drop_join_interest` that reports `Changed` for a complete task; `complete` that takes the word before the exchange
+/// for the one at the exchange.
+#[test]
+fn an_output_that_nobody_wants_is_dropped_once() {
+    model(|| {
+        let (model, mut task) = Model::new(0);
+        let worker = model.drain_on_thread();
+        let waker = thread_waker();
+        drop(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)));
+        drop(task);
+        worker.join().unwrap();
+        model.check();
+    });
+}
+
+/// C-34: a request that was recorded before the end replaces the value, one that came after it was refused.
+///
+/// *Found by hand:* `complete` that looks for `CANCEL` before its loop only; `request` that does not look for `COMPLETE`.
+#[test]
+fn a_cancel_and_a_completion_have_one_outcome() {
+    model(|| {
+        let (model, mut task) = Model::new(0);
+        let worker = model.drain_on_thread();
+        let recorded = task.cancel();
+        worker.join().unwrap();
+        model.queue.drain();
+        let outcome = task.result().expect("ended");
+        assert_eq!(recorded, outcome.is_err(), "recorded and delivered, or refused");
+        assert_eq!(recorded, task.cancelled());
+        assert_eq!(u32::from(recorded), task.cancelling());
+        drop((outcome, task));
+        model.check();
+    });
+}
+
+/// Two requests with messages against their delivery: the task ends by the message that was recorded first, and the requests that
+/// were not too late are counted.
+///
+/// *Found by hand:* `cancel` that records before it takes the lock.
+#[test]
+fn the_first_message_is_delivered() {
+    model(|| {
+        let (model, mut task, waker) = Model::pending(1);
+        let other = task.task_ref();
+        let canceller = model.on_thread(move || {
+            other.cancel_with("one");
+        });
+        let worker = model.drain_on_thread();
+        let second = task.cancel_with("two");
+        canceller.join().unwrap();
+        worker.join().unwrap();
+        model.queue.drain();
+        let message = message_of(task.result().expect("ended").err().expect("cancelled")).expect("with its message");
+        assert!(second || message == "one", "the message of a request that was refused");
+        assert!(task.cancelling() >= 1 + u32::from(second && message == "one"));
+        drop((task, waker));
+        model.check();
+    });
+}
+
+/// A plain request against the withdrawal of one with a message: a message goes with the request it came with.
+///
+/// Found in the engine: `uncancel` left the message behind, and the next plain request was delivered with it.
+#[test]
+fn a_withdrawn_message_is_not_delivered_with_another_request() {
+    model(|| {
+        let (model, mut task, waker) = Model::pending(1);
+        let (one, two) = (task.task_ref(), task.task_ref());
+        one.cancel_with("withdrawn");
+        let plain = model.on_thread(move || {
+            two.cancel();
+        });
+        let left = one.uncancel();
+        plain.join().unwrap();
+        model.queue.drain();
+        let message = message_of(task.result().expect("ended").err().expect("cancelled"));
+        assert_eq!(message.is_some(), left == 1, "withdrawn at zero, else the first one counts");
+        drop((one, task, waker));
+        model.check();
+    });
+}
+
+/// A request that is taken back is delivered or withdrawn, not both and not neither; the task goes on if it was withdrawn.
+///
+/// *Found by hand:* `unrequest` that leaves `CANCEL` set at zero.
+#[test]
+fn a_request_is_delivered_or_withdrawn() {
+    model(|| {
+        let (model, mut task, waker) = Model::pending(1);
+        let worker = model.drain_on_thread();
+        assert!(task.cancel());
+        assert_eq!(task.uncancel(), 0);
+        worker.join().unwrap();
+        model.queue.drain();
+        if !task.done() {
+            model.said.fetch_add(1, Relaxed);
+            waker.wake_by_ref();
+            model.queue.drain();
+            assert!(task.result().expect("goes on").is_ok());
+        }
+        drop((task, waker));
+        model.check();
+    });
+}
+
+/// Who waits through a reference sleeps until the completion wakes it.
+///
+/// *Found by hand:* `Wait::register` that looks at the word before it takes the lock and sets `LISTENERS` after; `complete` that gives the word
+/// as it was before its loop, so that a late `LISTENERS` is missed.
+#[test]
+fn completion_wakes_who_waits_through_a_reference() {
+    model(|| {
+        let (model, task) = Model::new(0);
+        let reference = task.task_ref();
+        drop(task);
+        let worker = model.drain_on_thread();
+        block_on(reference.wait());
+        assert!(reference.done());
+        drop(reference);
+        worker.join().unwrap();
+        model.check();
+    });
+}
+
+/// One who waits gives up while another goes on, and the task ends: the place that becomes free is not the other's.
+///
+/// *Found by hand:* `Waiters::take_all` that keeps the list of free places.
+#[test]
+fn who_gives_up_waiting_leaves_the_others_alone() {
+    model(|| {
+        let (model, task) = Model::new(0);
+        let (one, two) = (task.task_ref(), task.task_ref());
+        drop(task);
+        let mut fickle = Box::pin(one.wait());
+        drop(fickle.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        let mut faithful = Box::pin(two.wait());
+        drop(faithful.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        let worker = model.drain_on_thread();
+        drop(fickle);
+        block_on(faithful.as_mut());
+        drop((faithful, one, two));
+        worker.join().unwrap();
+        model.check();
+    });
+}
+
+/// A callback that is added while the task ends runs once.
+///
+/// *Found by hand:* `add_done_callback` that sets `LISTENERS` after it has let the lock go; one that asks for `COMPLETE` before.
+#[test]
+fn a_done_callback_runs_once() {
+    model(|| {
+        let (model, task) = Model::new(0);
+        let other = task.task_ref();
+        let calls = Arc::new(Count::new(0));
+        let call = |calls: &Arc<Count>| {
+            let calls = Arc::clone(calls);
+            move |task: &crate::TaskRef| {
+                assert!(task.done());
+                calls.fetch_add(1, Relaxed);
+            }
+        };
+        let worker = model.drain_on_thread();
+        let (one, two) = (call(&calls), call(&calls));
+        let adder = model.on_thread(move || {
+            other.add_done_callback(one);
+        });
+        task.add_done_callback(two);
+        worker.join().unwrap();
+        adder.join().unwrap();
+        assert_eq!(calls.load(Relaxed), 2);
+        drop(task);
+        model.check();
+    });
+}
+
+/// A callback is removed, or runs.
+///
+/// *Found by hand:* `tell_listeners` that copies the list under one lock and empties it under another.
+#[test]
+fn a_done_callback_is_removed_or_runs() {
+    model(|| {
+        let (model, task) = Model::new(0);
+        let calls = Arc::new(Count::new(0));
+        let counter = Arc::clone(&calls);
+        let id = task.add_done_callback(move |_| {
+            counter.fetch_add(1, Relaxed);
+        });
+        let worker = model.drain_on_thread();
+        let removed = task.remove_done_callback(id);
+        worker.join().unwrap();
+        assert_eq!(calls.load(Relaxed), usize::from(!removed));
+        drop(task);
+        model.check();
+    });
+}
+
+/// A promise is set, its task cancelled and its handle dropped, all at once: the value is given back, read, or dropped, once.
+///
+/// *Found by hand:* `try_claim` that ignores `RUNNING`; `set_result` that stores before it claims.
+#[test]
+fn a_promise_is_set_or_cancelled() {
+    model(|| {
+        let (outputs, value) = (Drops::default(), Drops::default());
+        let (promise, task) = Promise::<Counted>::new();
+        let canceller = task.task_ref();
+        let set = thread::spawn({
+            let value = value.clone();
+            move || promise.set_result(value.make()).is_ok()
+        });
+        let cancelled = thread::spawn(move || canceller.cancel());
+        let reference = task.task_ref();
+        drop(task);
+        let (set, cancelled) = (set.join().unwrap(), cancelled.join().unwrap());
+        assert!(set != cancelled, "one of the two, and not both");
+        assert!(reference.done());
+        assert_eq!(reference.cancelled(), cancelled);
+        value.check();
+        outputs.check();
+    });
+}
+
+/// A promise is dropped while its task is awaited and cancelled.
+///
+/// *Found by hand:* `Promise::drop` without `complete_promise`.
+#[test]
+fn a_dropped_promise_ends_its_task() {
+    model(|| {
+        let (promise, task) = Promise::<Counted>::new();
+        let canceller = task.task_ref();
+        let dropper = thread::spawn(move || drop(promise));
+        let cancelled = canceller.cancel_with("by request");
+        let error = block_on(task).err().expect("no value was set");
+        let by_request = message_of(error).expect("both have a message") == "by request";
+        dropper.join().unwrap();
+        assert_eq!(cancelled, by_request);
+    });
+}
+
+/// A context is read by a stranger while the task replaces it.
+///
+/// *Found by hand:* `read_as_stranger` without the lock.
+#[test]
+fn a_context_is_read_while_the_task_replaces_it() {
+    crate::context_var! { static VAR: usize = 0; }
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let task = create(&queue, &freed, async {
+            let _ = VAR.set(1);
+        });
+        let reader = task.task_ref();
+        let worker = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || queue.drain()
+        });
+        let seen = reader.get_context().run(|| VAR.get());
+        assert!(seen <= 1);
+        drop((reader, task));
+        worker.join().unwrap();
+        freed.check();
+    });
+}
+
+/// The shutdown's one request against a first poll: who has had its first step is cancelled by one of the two, once.
+///
+/// *Found by hand:* `has_started` as a mere load; `harness::end_poll` that does not look whether the runtime is closing.
+#[test]
+fn the_sweep_reaches_a_task_that_begins_meanwhile() {
+    model(|| {
+        let (model, mut task) = Model::new(1);
+        let worker = model.drain_on_thread();
+        model.queue.begin_closing();
+        if task.header().state.has_started() {
+            harness::sweep(task.header());
+        }
+        worker.join().unwrap();
+        model.queue.drain();
+        assert!(task.result().expect("swept").is_err());
+        assert_eq!(task.cancelling(), 1);
+        drop((task, model.slot.lock().unwrap().take()));
+        model.check();
+    });
+}
+
+/// The shutdown's last means against a wake from a foreign thread: the task ends once, and the waker's push comes before that, while the
+/// scheduler is there.
+///
+/// Found in the engine: a task that had been woken and not pushed yet was dropped, after which the scheduler could go.
+///
+/// *Found by hand:* `claim_idle` that ignores `NOTIFIED`.
+#[test]
+fn what_is_left_over_is_dropped_after_its_push() {
+    model(|| {
+        let (model, task, waker) = Model::pending(1);
+        let foreign = model.on_thread(move || waker.wake());
+        let reference = task.task_ref();
+        drop(task);
+        loop {
+            if let Some(task) = model.queue.pop() {
+                assert!(harness::drop_queued(task, &*model.queue, "left over"));
+            }
+            if harness::drop_idle(&reference, &*model.queue, "left over") != Claim::Queued {
+                break;
+            }
+            thread::yield_now();
+        }
+        assert!(reference.cancelled());
+        model.queue.go();
+        drop(reference);
+        foreign.join().unwrap();
+        model.check();
+    });
+}
+
+/// An eager task that gives its waker away in its first poll: woken from elsewhere before that poll has ended.
+///
+/// *Found by hand:* `run_eagerly` that drops what `end_poll` owes.
+#[test]
+fn an_eager_task_is_woken_during_its_first_poll() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let woken = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&woken);
+        let mut waker_thread = None;
+        let future = std::future::poll_fn(move |cx| {
+            if waker_thread.is_none() {
+                let (waker, woken) = (cx.waker().clone(), Arc::clone(&seen));
+                waker_thread = Some(thread::spawn(move || {
+                    woken.store(1, Relaxed);
+                    waker.wake();
+                }));
+            }
+            if seen.load(Relaxed) == 0 {
+                return Poll::Pending;
+            }
+            waker_thread.take().expect("there since the first poll").join().unwrap();
+            Poll::Ready(())
+        });
+        let (mut task, notified) = create_eager(&queue, &freed, future);
+        if let Ran::Again(again) = harness::run_eagerly(notified, &*queue) {
+            queue.push(again);
+        }
+        while !task.done() {
+            queue.drain();
+            thread::yield_now();
+        }
+        assert!(task.result().expect("ended").is_ok());
+        drop(task);
+        freed.check();
+    });
+}

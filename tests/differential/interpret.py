@@ -188,15 +188,33 @@ class CountedTask(asyncio.Task):
 
     run = None
     requests = 0
+    last = None  # when the last request came, and whether it was passed on by a task that awaits this one
+    passing = 0  # how many calls of cancel are around
 
     def cancel(self, msg=None):
-        noted = super().cancel(msg)
-        if noted:
-            self.requests += 1
-            if self.requests > 1 and self.run is not None:
-                # Which of several messages is delivered differs (C-23).
-                self.run.flag("messages")
+        passed = CountedTask.passing > 0
+        ready = has_step(self) and self is not asyncio.current_task(self.get_loop())
+        CountedTask.passing += 1
+        try:
+            noted = super().cancel(msg)
+        finally:
+            CountedTask.passing -= 1
+        if noted and self.run is not None:
+            self.note_request(self.run.now(), passed)
+            if passed and ready:
+                # With us it is passed on at the next poll of the one that awaits: this one takes its step before.
+                self.run.flag("C-11")
         return noted
+
+    def note_request(self, now, passed):
+        self.requests += 1
+        if self.requests > 1:
+            # Which of several messages is delivered differs (C-23).
+            self.run.flag("messages")
+        if self.last is not None and self.last[0] == now and (passed or self.last[1]):
+            # What is passed on comes later with us, perhaps too late to be counted.
+            self.run.flag("counts")
+        self.last = (now, passed)
 
 
 # --- the language ------------------------------------------------------------
@@ -244,6 +262,7 @@ class Run:
         self.free = set()  # names whose result nobody has taken yet
         self.groups = {}
         self.children = set()  # the names of those that groups have
+        self.shielded = set()  # the names of those that a shield was made for
         self.refused = set()  # the names of those that no group took any more
         self.promises = {}
         self.events = {}
@@ -301,6 +320,10 @@ class Run:
         if not left:
             return
         self.sweeping = True
+        for name in self.shielded:
+            if not self.tasks[name].done():
+                # With us the shield is a task of its own, and is swept as well.
+                self.flag("counts" if isinstance(self.tasks[name], asyncio.Task) else "SH-11")
         if self.rng is not None:
             self.rng.shuffle(left)
         for task in left:
@@ -482,6 +505,7 @@ class Run:
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
+        self.shielded.add(name)
         value = await asyncio.shield(self.tasks[name])
         self.event(state, "got", name, value)
 
@@ -707,13 +731,19 @@ def result_text(value):
     return error_text(value) if isinstance(value, Exception) else value
 
 
+def has_step(task):
+    """Whether a task is about to take a step, and not because it was cancelled."""
+    waiter = task._fut_waiter
+    return not task._must_cancel and (waiter is None or (waiter.done() and not waiter.cancelled()))
+
+
 def is_ready(task):
     """Whether a task, or one that it waits for, takes a step at this instant."""
     if task.done():
         return False
     if not isinstance(task, asyncio.Task):
         return any(map(is_ready, getattr(task, "_children", ())))
-    return task._fut_waiter is None or task._fut_waiter.done() or is_ready(task._fut_waiter)
+    return has_step(task) or (task._fut_waiter is not None and is_ready(task._fut_waiter))
 
 
 def count_of(task):

@@ -132,6 +132,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         Counts("counts"),
         "a request that is passed on comes later, and is not counted by a task that has ended",
     ),
+    differs(
+        "TG-16",
+        Flag("TG-16"),
+        "a child that fails ends cancelled: if a request was passed on to it, that goes on in the one that awaits",
+    ),
     differs("SH-11", Flag("SH-11"), "a shield is a task of its own: the sweep cancels it, and so a promise behind it"),
     // Where nothing is promised.
     differs("SL-05", Flag("collision"), "timers of different tasks due at one instant fire in no defined order"),

@@ -493,12 +493,21 @@ class Run:
         if asyncio.current_task()._must_cancel and any(map(is_ready, tasks)):
             self.flag("C-11")
 
+    def flag_failed_children(self, names):
+        """A request was passed on to a child that failed: with us it has ended cancelled, and its group has the error."""
+        for task in map(self.tasks.get, self.children.intersection(names)):
+            if task.done() and not task.cancelled() and task.exception() and task.cancelling():
+                self.flag("TG-16")
+
     async def do_await(self, state, name):
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
         self.flag_passed_at_once([self.tasks[name]])
-        value = await self.tasks[name]
+        try:
+            value = await self.tasks[name]
+        finally:
+            self.flag_failed_children([name])
         self.event(state, "got", name, value)
 
     async def do_shield(self, state, name):
@@ -527,6 +536,8 @@ class Run:
             self.event(state, "timeout")
         else:
             self.event(state, "got", name, value)
+        finally:
+            self.flag_failed_children([name])
 
     async def do_join(self, state, name):
         task = self.tasks.get(name)
@@ -546,6 +557,8 @@ class Run:
             if getattr(outer, "_cancel_requested", False):
                 self.flag_cancelled_gather(kind, tasks)
             raise
+        finally:
+            self.flag_failed_children(map(self.names.get, tasks))
         self.event(state, "gathered", *map(result_text, values))
 
     def gathered(self, items):

@@ -321,9 +321,7 @@ class Run:
             return
         self.sweeping = True
         for name in self.shielded:
-            if not self.tasks[name].done():
-                # With us the shield is a task of its own, and is swept as well.
-                self.flag("counts" if isinstance(self.tasks[name], asyncio.Task) else "SH-11")
+            self.flag_swept_shield(name)
         if self.rng is not None:
             self.rng.shuffle(left)
         for task in left:
@@ -332,6 +330,11 @@ class Run:
 
     async def wait_for_all(self, left):
         await asyncio.wait(left)
+
+    def flag_swept_shield(self, name):
+        """With us a shield is a task of its own, and is swept as well."""
+        if not self.tasks[name].done():
+            self.flag("counts" if isinstance(self.tasks[name], asyncio.Task) else "SH-11")
 
     def abandon(self):
         """Ends what a deadlock left, or the sweep (R-10), without recording it."""
@@ -515,6 +518,8 @@ class Run:
             self.event(state, "untaken", name)
             return
         self.shielded.add(name)
+        if self.sweeping:
+            self.flag_swept_shield(name)
         value = await asyncio.shield(self.tasks[name])
         self.event(state, "got", name, value)
 
@@ -567,6 +572,9 @@ class Run:
         for item in items:
             if isinstance(item, str):
                 tasks += [self.tasks[name] for name in self.take([item])]
+                if self.sweeping:
+                    # With us a task is awaited by one that the gather makes.
+                    self.flag("R-10")
             else:
                 name, *body = item
                 tasks.append(self.start(name, body))

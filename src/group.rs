@@ -289,6 +289,8 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// Passes one request to the body and all children but one, unless that was done before.
     fn abort_but(&self, except: Option<TaskId>, request: &CancelledError) {
         if let Some((children, body)) = self.shared.begin_abort() {
+            // One for all: a child that another one awaits does not get it twice.
+            let request = &request.clone().identified();
             for child in children {
                 if Some(child.id()) != except {
                     child.cancel_by(request);

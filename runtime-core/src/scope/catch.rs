@@ -63,6 +63,7 @@ impl<F: Future> Future for CatchCancelled<F> {
         let mut this = self.project();
         let caught = match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
             Caught::Ready(output) => {
+                this.node.deliver_again_outside();
                 this.node.leave();
                 this.inner.set(None);
                 return Poll::Ready(Ok(output));
@@ -231,6 +232,7 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
             this.node.settle(cx, path::CATCHER | holding);
             return Poll::Pending;
         };
+        this.node.deliver_again_outside();
         this.node.leave();
         this.inner.set(None);
         Poll::Ready(Intercepted { output, cancelled: this.cancelled.take() })

@@ -369,8 +369,8 @@ impl Node {
         if let Some(error) = frame.raised.take() {
             self.deferred.get_or_insert(error);
         }
+        self.again = frame.again.take();
         if poll.is_pending() {
-            self.again = frame.again.take();
             if self.again.is_some() {
                 cx.waker().wake_by_ref();
             }
@@ -384,6 +384,13 @@ impl Node {
         let held = poll.is_ready() || self.below() & path::HOLDING != 0;
         let unwound = if held { None } else { self.deferred.take() };
         Polled { poll, unwound }
+    }
+
+    /// The inner future has ended with a cancellation still to be delivered again: that is now up to what is further out.
+    pub(crate) fn deliver_again_outside(&mut self) {
+        if let Some(error) = self.again.take() {
+            error.redeliver();
+        }
     }
 
     /// The poll ends pending: tells the frame around what is below, `own` included.

@@ -182,6 +182,10 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
                 let inner = this.inner.as_mut();
                 let polled = scope.node.poll(cx, deliver, requests, |cx| poll_some(inner, cx));
                 if let Poll::Ready(output) = polled.poll {
+                    if scope.request.is_none() || outside_requests() > scope.entry {
+                        // Not, or not only, the scope's own.
+                        scope.node.deliver_again_outside();
+                    }
                     scope.node.leave();
                     this.inner.set(None);
                     return Poll::Ready(Ok(output));

@@ -174,6 +174,6 @@ fn ac_09_a_cancelled_wait_for_the_next_item_loses_none() {
             consumer.cancel();
             yield_now().await;
         }
-        assert!(matches!(consumer.await, Ok(10)) , "every completion was seen once");
+        assert!(matches!(consumer.await, Ok(10)), "every completion was seen once");
     });
 }

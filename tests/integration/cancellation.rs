@@ -4,13 +4,14 @@
 //! 5: swallowing. 6: awaited tasks. 7: timeouts. 8: groups. 9: plain combinators. 10: drops. 11: panics. 12: no cost.
 
 use crate::support::{
-    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal, under_load,
+    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal,
+    under_load,
 };
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
 use runtime::{
-    CancelledError, Promise, Task, TaskGroup, TimeoutError, all_tasks, catch_cancelled, create_task, current_task, gather,
-    shield, sleep, timeout, yield_now,
+    CancelledError, Promise, Task, TaskGroup, TimeoutError, all_tasks, catch_cancelled, create_task, current_task,
+    gather, shield, sleep, timeout, yield_now,
 };
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -721,14 +722,11 @@ fn rule_10_futures_with_scopes_alive_may_move_to_another_task() {
                 "value"
             });
             let same = inner.task_ref();
-            let mut moved = Box::pin(timeout(
-                Duration::from_secs(60),
-                async move {
-                    let child = create_task(async { passes(3).await });
-                    let joined = futures::join!(catch_cancelled(inner), child);
-                    joined.0
-                },
-            ));
+            let mut moved = Box::pin(timeout(Duration::from_secs(60), async move {
+                let child = create_task(async { passes(3).await });
+                let joined = futures::join!(catch_cancelled(inner), child);
+                joined.0
+            }));
             let moved = create_task(async move {
                 passes(1).await;
                 assert!(futures::poll!(&mut moved).is_pending());
@@ -772,7 +770,8 @@ fn rule_10_futures_with_scopes_alive_may_be_dropped_on_a_foreign_thread() {
                 timeout(Duration::from_secs(60), catch_cancelled(forever())).await.unwrap().unwrap();
                 Ok(())
             });
-            let branches: FuturesUnordered<_> = [timeout(Duration::from_secs(60), gather([forever()]))].into_iter().collect();
+            let branches: FuturesUnordered<_> =
+                [timeout(Duration::from_secs(60), gather([forever()]))].into_iter().collect();
             futures::join!(group, branches.count(), create_task(forever()), shield(passes(2)))
         });
         assert!(futures::poll!(&mut whole).is_pending());
@@ -878,11 +877,13 @@ fn rule_11_a_panic_in_a_destructor_while_a_cancellation_unwinds_is_the_task_s_pa
         assert!(bare.await.unwrap_err().is_panicked());
         let caught = begun(async {
             let bomb = Bomb;
-            drop(catch_cancelled(async move {
-                let _bomb = bomb;
-                forever().await;
-            })
-            .await);
+            drop(
+                catch_cancelled(async move {
+                    let _bomb = bomb;
+                    forever().await;
+                })
+                .await,
+            );
         })
         .await;
         caught.cancel();
@@ -1122,7 +1123,9 @@ fn c_22_the_message_goes_along_a_chain_of_words() {
         };
         let task = create_task(async {
             let group = TaskGroup::<()>::scope(async |group| {
-                group.create_task(async { drop(timeout(Duration::from_secs(60), gather([create_task(leaf).map(drop)])).await) });
+                group.create_task(async {
+                    drop(timeout(Duration::from_secs(60), gather([create_task(leaf).map(drop)])).await)
+                });
                 Ok(())
             });
             group.await.unwrap();

@@ -3,8 +3,8 @@
 use crate::support::{Log, cancellation, everywhere, exact, forever, passes};
 use futures::FutureExt;
 use runtime::{
-    Runner, TaskBuilder, TaskGroup, all_tasks, as_completed, catch_cancelled, create_task, current_task, gather, shield,
-    wait, yield_now,
+    Runner, TaskBuilder, TaskGroup, all_tasks, as_completed, catch_cancelled, create_task, current_task, gather,
+    shield, wait, yield_now,
 };
 
 fn eager<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> runtime::Task<T> {
@@ -127,7 +127,14 @@ fn e_11_all_words_work_on_a_runtime_whose_tasks_start_eagerly() {
         let runner = Runner::builder().workers(workers).eager_tasks(true).build().unwrap();
         runner
             .run(async {
-                assert_eq!(gather((0..5).map(async |n| { passes(n).await; n })).await, [0, 1, 2, 3, 4]);
+                assert_eq!(
+                    gather((0..5).map(async |n| {
+                        passes(n).await;
+                        n
+                    }))
+                    .await,
+                    [0, 1, 2, 3, 4]
+                );
                 assert_eq!(shield(async { 1 }).now_or_never(), Some(1));
                 let (done, pending) = wait([create_task(passes(0)), create_task(passes(1))]).await;
                 assert_eq!((done.len(), pending.len()), (2, 0));

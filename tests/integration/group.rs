@@ -1,7 +1,8 @@
 //! Rows TG: `TaskGroup`.
 
 use crate::support::{
-    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal, under_load,
+    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal,
+    under_load,
 };
 use futures::FutureExt;
 use runtime::{
@@ -65,7 +66,8 @@ fn tg_01_name_context_and_eager_start_are_passed_to_the_child() {
             let mut context = Context::current();
             context.run(|| VALUE.set(7));
             let builder = TaskBuilder::new().name("child").context(context).eager_start(true);
-            let mut child = group.create_task_with(builder, async { Ok((VALUE.get(), current_task().unwrap().get_name())) });
+            let mut child =
+                group.create_task_with(builder, async { Ok((VALUE.get(), current_task().unwrap().get_name())) });
             assert_eq!(child.result().unwrap().unwrap(), (7, "child".into()));
             Ok(())
         })
@@ -588,7 +590,9 @@ fn tg_19_a_panicking_body_fails_the_group_after_the_children_have_ended() {
             Ok(())
         })
         .await;
-        assert!(matches!(result.unwrap_err().failures(), [Failure::Panicked(panic)] if panic.message() == Some("of the body")));
+        assert!(
+            matches!(result.unwrap_err().failures(), [Failure::Panicked(panic)] if panic.message() == Some("of the body"))
+        );
         assert_eq!(log.take().len(), 1);
         assert_eq!(count(), 0);
     });

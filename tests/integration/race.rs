@@ -24,7 +24,8 @@ fn a_06_the_next_candidate_starts_after_a_failure() {
         let log = Log::default();
         let start = Handle::current().time();
         let candidates = [(5, Err("refused")), (10, Ok("second")), (1, Ok("never started"))];
-        let winner = staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(100)).await;
+        let winner =
+            staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(100)).await;
         assert_eq!((winner, Handle::current().time() - start), (Ok("second"), ms(15)));
         assert_eq!(log.take(), ["start at 5", "start at 10"]);
     });
@@ -36,7 +37,8 @@ fn a_06_the_next_candidate_starts_after_the_delay_and_losers_clean_up_first() {
         let log = Log::default();
         let start = Handle::current().time();
         let candidates = [(1000, Ok("slow")), (50, Ok("quick"))];
-        let winner = staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(10)).await;
+        let winner =
+            staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(10)).await;
         assert_eq!((winner, Handle::current().time() - start), (Ok("quick"), ms(61)));
         assert_eq!(log.take(), ["start at 1000", "start at 50", "cleaned up 1000"]);
         assert_eq!(current_task().unwrap().cancelling(), 0);
@@ -59,7 +61,8 @@ fn a_06_of_several_winners_the_first_counts() {
         let log = Log::default();
         let candidates = [(20, Ok("first")), (10, Ok("second"))];
         // Both end at the same moment.
-        let winner = staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(10)).await;
+        let winner =
+            staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(10)).await;
         assert!(winner.is_ok());
     });
 }
@@ -71,7 +74,9 @@ fn a_06_a_request_from_outside_is_passed_on_and_goes_on_after_all_have_ended() {
         let told = log.clone();
         let task = begun(async move {
             let candidates = [(1000, Ok("a")), (1000, Ok("b"))];
-            drop(staggered_race(candidates.map(|(after, outcome)| connects(told.clone(), after, outcome)), ms(10)).await);
+            drop(
+                staggered_race(candidates.map(|(after, outcome)| connects(told.clone(), after, outcome)), ms(10)).await,
+            );
         })
         .await;
         sleep(ms(20)).await;

@@ -2,9 +2,7 @@
 
 use crate::support::{Count, begun, cancellation, everywhere, exact, forever, passes, received, reports, send, signal};
 use futures::FutureExt;
-use runtime::{
-    Runner, TaskError, all_tasks, catch_cancelled, create_task, current_task, shield, sleep, yield_now,
-};
+use runtime::{Runner, TaskError, all_tasks, catch_cancelled, create_task, current_task, shield, sleep, yield_now};
 use std::time::Duration;
 
 #[test]

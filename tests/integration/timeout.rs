@@ -1,6 +1,9 @@
 //! Rows TO: `timeout`, `timeout_at`, and the scope whose deadline can be moved.
 
-use crate::support::{Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal, under_load};
+use crate::support::{
+    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal,
+    under_load,
+};
 use futures::FutureExt;
 use runtime::{
     CancelledError, Handle, Promise, TaskGroup, TimeoutError, TimeoutScope, catch_cancelled, create_task, current_task,
@@ -116,7 +119,11 @@ fn to_04_a_deadline_that_has_passed_interrupts_the_first_suspension() {
             let log = Log::default();
             let body = async {
                 log.add("before");
-                if duration.is_zero() { yield_now().await } else { forever().await }
+                if duration.is_zero() {
+                    yield_now().await
+                } else {
+                    forever().await
+                }
                 log.add("after");
             };
             assert!(timeout(duration, body).await.is_err());
@@ -245,7 +252,8 @@ fn to_12_a_request_in_the_same_pass_as_the_deadline_wins() {
             let scope = TimeoutScope::after(ms(5));
             let same = scope.clone();
             // Both timers are due in one pass, in either order.
-            let canceller = |task: runtime::TaskRef| Handle::current().call_later(ms(5), move || drop(task.cancel_with("outside")));
+            let canceller =
+                |task: runtime::TaskRef| Handle::current().call_later(ms(5), move || drop(task.cancel_with("outside")));
             let (promise, me) = Promise::new();
             let task = create_task(async move {
                 promise.set_result(current_task().unwrap()).unwrap();
@@ -432,8 +440,13 @@ fn to_21_a_timeout_of_zero_does_not_eat_a_pending_request() {
 #[test]
 fn to_22_a_deadline_can_be_moved_from_any_task() {
     exact(async || {
-        let cases: [(u64, Option<u64>, Option<u64>); 5] =
-            [(10, Some(20), Some(20)), (20, Some(10), Some(10)), (10, None, None), (20, Some(0), Some(5)), (20, Some(5), Some(5))];
+        let cases: [(u64, Option<u64>, Option<u64>); 5] = [
+            (10, Some(20), Some(20)),
+            (20, Some(10), Some(10)),
+            (10, None, None),
+            (20, Some(0), Some(5)),
+            (20, Some(5), Some(5)),
+        ];
         for (from, to, expires) in cases {
             let start = now();
             let scope = TimeoutScope::at(start + ms(from));

@@ -1,6 +1,8 @@
 //! Rows W: `wait`.
 
-use crate::support::{begun, cancellation, everywhere, exact, forever, ms, passes, received, reports, send, signal, under_load};
+use crate::support::{
+    begun, cancellation, everywhere, exact, forever, ms, passes, received, reports, send, signal, under_load,
+};
 use futures::FutureExt;
 use runtime::{Handle, ReturnWhen, Task, TaskRef, create_task, sleep, wait, yield_now};
 use std::time::Duration;
@@ -75,8 +77,7 @@ fn w_04_a_timeout_leaves_the_unfinished_ones_running() {
 #[test]
 fn w_05_a_timeout_of_zero_gives_one_pass() {
     exact(async || {
-        let (done, pending) =
-            wait([create_task(passes(0)), create_task(passes(3))]).timeout(Duration::ZERO).await;
+        let (done, pending) = wait([create_task(passes(0)), create_task(passes(3))]).timeout(Duration::ZERO).await;
         assert_eq!((done.len(), pending.len()), (1, 1));
     });
 }
@@ -91,8 +92,7 @@ fn w_06_first_completed_gives_all_that_had_ended_when_the_waiter_resumed() {
     everywhere(async || {
         let cancelled = create_task(forever());
         cancelled.cancel();
-        let (done, pending) =
-            wait([create_task(forever()), cancelled]).return_when(ReturnWhen::FirstCompleted).await;
+        let (done, pending) = wait([create_task(forever()), cancelled]).return_when(ReturnWhen::FirstCompleted).await;
         assert!(done[0].cancelled(), "a cancellation counts");
         assert!(!pending[0].done());
     });
@@ -156,10 +156,7 @@ fn w_09_a_request_in_the_pass_in_which_the_condition_is_met_wins() {
     exact(async || {
         let mut member = create_task(passes(4));
         let same: TaskRef = member.task_ref();
-        let waiter = begun(async move {
-            wait([&mut member]).await.0.len()
-        })
-        .await;
+        let waiter = begun(async move { wait([&mut member]).await.0.len() }).await;
         while !same.done() {
             yield_now().await;
         }
@@ -196,7 +193,13 @@ fn w_10_a_failure_that_only_wait_has_seen_is_reported_later() {
 #[test]
 fn w_04_the_wait_of_ten_thousand_is_not_slow() {
     everywhere(async || {
-        let tasks = (0..10_000).map(|n| create_task(async move { if n % 2 == 0 { forever().await } }));
+        let tasks = (0..10_000).map(|n| {
+            create_task(async move {
+                if n % 2 == 0 {
+                    forever().await
+                }
+            })
+        });
         let (done, pending) = wait(tasks).timeout(Duration::from_secs(2)).await;
         assert_eq!((done.len(), pending.len()), (5000, 5000));
         sleep(Duration::ZERO).await;

@@ -1,9 +1,12 @@
 //! Rows WF: `wait_for`.
 
-use crate::support::{Count, begun, cancellation, everywhere, exact, forever, ms, passes, received, send, signal, under_load};
+use crate::support::{
+    Count, begun, cancellation, everywhere, exact, forever, ms, passes, received, send, signal, under_load,
+};
 use futures::FutureExt;
 use runtime::{
-    Handle, Promise, Runner, TimeoutError, catch_cancelled, context_var, create_task, current_task, shield, sleep, wait_for,
+    Handle, Promise, Runner, TimeoutError, catch_cancelled, context_var, create_task, current_task, shield, sleep,
+    wait_for,
 };
 use std::time::Duration;
 

@@ -543,6 +543,17 @@ impl WakeList {
         }
     }
 
+    /// Wakes all to look around, without a request.
+    pub(crate) fn stir(&self) {
+        let wakers: Vec<Waker> = {
+            let mut entries = self.0.lock();
+            entries.slots.iter_mut().flatten().filter_map(|entry| entry.waker.take()).collect()
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
     /// The bits of all that are registered.
     fn path(&self) -> u8 {
         let entries = self.0.lock();

@@ -279,7 +279,7 @@ fn find_again<'a>(header: &Header, latest: &'a mut Option<Latest>, error: &Cance
 /// Lets the task look at what came again, and what awaits in it with wakers of its own as well.
 fn wake_all(task: &TaskRef) {
     if let Some(list) = task.header().cold_if_any().and_then(|cold| cold.wakes.get()) {
-        list.wake_all();
+        list.stir();
     }
     if task.header().state.wake() == Wake::Submit {
         // SAFETY: the transition above owes the push.

@@ -73,6 +73,30 @@ pub trait ChildOutput<E> {
     fn into_result(self) -> Result<Self::Value, E>;
 }
 
+/// Gives the type `!` a name, which cannot be written on a stable compiler yet.
+mod never {
+    pub trait Returns {
+        type Output;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Output = T;
+    }
+
+    pub(super) type Never = <fn() -> ! as Returns>::Output;
+}
+
+use never::Never;
+
+/// For children that end by letting a cancellation go on, or never.
+impl<E> ChildOutput<E> for Never {
+    type Value = Never;
+
+    fn into_result(self) -> Result<Never, E> {
+        self
+    }
+}
+
 impl<T, E> ChildOutput<E> for Result<T, E> {
     type Value = T;
 
@@ -135,9 +159,10 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// assert_eq!(failed.unwrap_err().into_errors().collect::<Vec<_>>(), ["no such host"]);
     /// # });
     /// ```
-    pub async fn scope<T, B>(body: B) -> Result<T, ExceptionGroup<E>>
+    pub async fn scope<T, B, F>(body: B) -> Result<T, ExceptionGroup<E>>
     where
-        B: AsyncFnOnce(TaskGroup<E>) -> Result<T, E>,
+        B: FnOnce(TaskGroup<E>) -> F,
+        F: Future<Output = Result<T, E>>,
     {
         let entry = requests();
         let group = TaskGroup { shared: Arc::new(Shared::new()) };
@@ -264,6 +289,8 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// Passes one request to the body and all children but one, unless that was done before.
     fn abort_but(&self, except: Option<TaskId>, request: &CancelledError) {
         if let Some((children, body)) = self.shared.begin_abort() {
+            // One for all: a child that another one awaits does not get it twice.
+            let request = &request.clone().identified();
             for child in children {
                 if Some(child.id()) != except {
                     child.cancel_by(request);
@@ -329,10 +356,13 @@ enum Body<T, E> {
     CancelledFromOutside(CancelledError),
 }
 
-async fn run_body<T, E, B>(group: &TaskGroup<E>, body: B) -> Body<T, E>
+// Not `AsyncFnOnce`: the future of such a closure is a projection, and the compiler cannot show that one to be `Send` when the group's
+// error type has a lifetime in it, `&'static str` included.
+async fn run_body<T, E, B, F>(group: &TaskGroup<E>, body: B) -> Body<T, E>
 where
     E: Send + 'static,
-    B: AsyncFnOnce(TaskGroup<E>) -> Result<T, E>,
+    B: FnOnce(TaskGroup<E>) -> F,
+    F: Future<Output = Result<T, E>>,
 {
     let abort = Aborted(Arc::clone(&group.shared));
     let body = CatchPanic { future: body(group.clone()) };
@@ -414,6 +444,8 @@ impl<E> Shared<E> {
         let fresh = cx.waker().clone();
         let mut state = self.0.lock();
         if state.no_child() {
+            // In the same step: somebody else could add a child in between, which nobody would wait for.
+            state.phase = Phase::Over;
             return Poll::Ready(());
         }
         let old = state.scope.replace(fresh);

@@ -92,6 +92,8 @@ impl<K: TaskLike> TaskSet<K> {
 
     /// Passes a request on to all tasks that have not ended; true if any of them took it.
     pub(crate) fn cancel(&mut self, request: &CancelledError) -> bool {
+        // One for all: a task that another one of them awaits does not get it twice.
+        let request = &request.clone().identified();
         let mut any = false;
         for ended in self.running.iter_mut() {
             if let Some(task) = &mut ended.task {

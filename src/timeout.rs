@@ -373,7 +373,8 @@ struct Movable {
 impl Trigger for Movable {
     fn enter(mut self: Pin<&mut Self>) {
         self.scope.enter();
-        self.renew();
+        // One that has passed already interrupts the first suspension.
+        let _passed = self.renew();
     }
 
     fn poll_request(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
@@ -383,22 +384,24 @@ impl Trigger for Movable {
             (state.waker.replace(fresh), state.version != self.version)
         };
         drop(old);
-        if moved {
-            self.renew();
+        if moved && self.renew() {
+            return Poll::Ready(self.expire());
         }
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };
-        let over = Pin::new(sleep).poll(cx);
-        over.map(|()| {
-            let mut state = self.scope.0.lock();
-            state.phase = Phase::Expiring;
-            state.expired = true;
-            CancelledError::without_message()
-        })
+        Pin::new(sleep).poll(cx).map(|()| self.expire())
     }
 }
 
 impl Movable {
-    fn renew(&mut self) {
+    fn expire(&self) -> CancelledError {
+        let mut state = self.scope.0.lock();
+        state.phase = Phase::Expiring;
+        state.expired = true;
+        CancelledError::without_message()
+    }
+
+    /// Makes the sleep for the present deadline. True if that has passed: a sleep would take a pass more to say so (TO-22).
+    fn renew(&mut self) -> bool {
         let (when, version) = {
             let state = self.scope.0.lock();
             (state.when, state.version)
@@ -408,5 +411,6 @@ impl Movable {
             When::At(instant) => Some(sleep_until(instant)),
             When::After(_) | When::Never => None,
         };
+        matches!(when, When::At(instant) if instant <= Handle::current().time())
     }
 }

@@ -18,8 +18,9 @@
 //!
 //! * **(P1)** A queue with jobs in it is covered, or somebody holds or awaits the lock of the crew to summon, or there is no thread
 //!   to be had: the limit is reached, or the system refuses.
-//! * **(P2)** `cover` leaves zero and returns to it under the lock of the crew, except that a busy thread may become a watcher at any time, and
-//!   a watcher that has taken a job leaves at any time, and then looks after (P1) itself.
+//! * **(P2)** `cover` leaves zero and returns to it under the lock of the crew, with two exceptions. A busy thread may become a watcher
+//!   at any time, also when all that is left of its job is to tell of its end, which does not block. And a watcher that has taken a
+//!   job leaves at any time, and then looks after (P1) itself.
 //! * **(P3)** Jobs are run and dropped, and threads woken, with no lock held.
 //!
 //! The interleaving to fear: a job is added while the last watcher goes. Adding is *send, fence, look at `cover`*; going is *lower `cover`,
@@ -29,6 +30,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use runtime_core::{Extension, Handle};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -129,10 +131,28 @@ pub(crate) fn of(handle: &Handle) -> Arc<Pool> {
 /// Work for a thread of the pool. Neither method panics.
 pub(crate) trait Job: Send {
     /// Does it.
-    fn run(self: Box<Self>);
+    fn run(self: Box<Self>, shift: &Shift<'_>);
 
     /// Ends it undone.
     fn refuse(self: Box<Self>, why: &Refusal<'_>);
+}
+
+/// A thread's time with one job.
+pub(crate) struct Shift<'a> {
+    pool: &'a Pool,
+    /// Whether the thread is a watcher already.
+    is_over: Cell<bool>,
+}
+
+impl Shift<'_> {
+    /// Called when nothing is left to do but to tell somebody of the end. Who is told often comes back with the next job at once, and
+    /// perhaps on this very core, before this thread runs on: it is a watcher from here on, so that no other one is woken for that job.
+    pub(crate) fn end(&self) {
+        if !self.is_over.get() && self.pool.jobs.is_empty() {
+            self.is_over.set(true);
+            self.pool.begin_watch();
+        }
+    }
 }
 
 /// Why a job is not done.
@@ -359,11 +379,19 @@ impl Pool {
     fn work(&self, job: Box<dyn Job>) {
         let mut next = Some(job);
         while let Some(job) = next {
-            job.run();
+            let shift = Shift { pool: self, is_over: Cell::new(false) };
+            job.run(&shift);
             // Relaxed: an estimate.
             self.finished.fetch_add(1, Relaxed);
+            if shift.is_over.get() {
+                return;
+            }
             next = if self.is_closed() { None } else { self.jobs.try_recv().ok() };
         }
+        self.begin_watch();
+    }
+
+    fn begin_watch(&self) {
         // SeqCst: pairs with the fence in `submit`, of those who find the queue covered from here on.
         self.cover.fetch_add(1, SeqCst);
     }

@@ -1,6 +1,6 @@
 //! `to_thread`: a blocking function as a task.
 
-use crate::pool::{self, Job, Refusal};
+use crate::pool::{self, Job, Refusal, Shift};
 use runtime_core::{Context, ExceptionContext, Handle, OutsideWork, PanicError, Promise, Task, TaskRef};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -158,10 +158,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    fn run(self: Box<Self>) {
+    fn run(self: Box<Self>, shift: &Shift<'_>) {
         let Call { function, promise, context, about } = *self;
         about.contain("what a function given to `to_thread` left behind panicked in its destructor", || {
-            run(function, promise, context);
+            run(function, promise, context, shift);
         });
     }
 
@@ -185,7 +185,7 @@ impl About {
     }
 }
 
-fn run<F, T>(function: F, promise: Promise<T>, mut context: Context)
+fn run<F, T>(function: F, promise: Promise<T>, mut context: Context, shift: &Shift<'_>)
 where
     F: FnOnce() -> T,
 {
@@ -196,6 +196,10 @@ where
     set_running(Some(promise.task_ref()));
     let ended = catch_unwind(AssertUnwindSafe(|| context.run(function)));
     set_running(None);
+    drop(context);
+    if !promise.is_detached() && !promise.is_cancelled() {
+        shift.end();
+    }
     // TH-05: what comes back from a promise that was cancelled is dropped here.
     match ended {
         Ok(value) => drop(promise.set_result(value)),

@@ -188,15 +188,33 @@ class CountedTask(asyncio.Task):
 
     run = None
     requests = 0
+    last = None  # when the last request came, and whether it was passed on by a task that awaits this one
+    passing = 0  # how many calls of cancel are around
 
     def cancel(self, msg=None):
-        noted = super().cancel(msg)
-        if noted:
-            self.requests += 1
-            if self.requests > 1 and self.run is not None:
-                # Which of several messages is delivered differs (C-23).
-                self.run.flag("messages")
+        passed = CountedTask.passing > 0
+        ready = has_step(self) and self is not asyncio.current_task(self.get_loop())
+        CountedTask.passing += 1
+        try:
+            noted = super().cancel(msg)
+        finally:
+            CountedTask.passing -= 1
+        if noted and self.run is not None:
+            self.note_request(self.run.now(), passed)
+            if passed and ready:
+                # With us it is passed on at the next poll of the one that awaits: this one takes its step before.
+                self.run.flag("C-11")
         return noted
+
+    def note_request(self, now, passed):
+        self.requests += 1
+        if self.requests > 1:
+            # Which of several messages is delivered differs (C-23).
+            self.run.flag("messages")
+        if self.last is not None and self.last[0] == now and (passed or self.last[1]):
+            # What is passed on comes later with us, perhaps too late to be counted.
+            self.run.flag("counts")
+        self.last = (now, passed)
 
 
 # --- the language ------------------------------------------------------------
@@ -244,6 +262,7 @@ class Run:
         self.free = set()  # names whose result nobody has taken yet
         self.groups = {}
         self.children = set()  # the names of those that groups have
+        self.shielded = set()  # the names of those that a shield was made for
         self.refused = set()  # the names of those that no group took any more
         self.promises = {}
         self.events = {}
@@ -301,6 +320,8 @@ class Run:
         if not left:
             return
         self.sweeping = True
+        for name in self.shielded:
+            self.flag_swept_shield(name)
         if self.rng is not None:
             self.rng.shuffle(left)
         for task in left:
@@ -309,6 +330,11 @@ class Run:
 
     async def wait_for_all(self, left):
         await asyncio.wait(left)
+
+    def flag_swept_shield(self, name):
+        """With us a shield is a task of its own, and is swept as well."""
+        if not self.tasks[name].done():
+            self.flag("counts" if isinstance(self.tasks[name], asyncio.Task) else "SH-11")
 
     def abandon(self):
         """Ends what a deadlock left, or the sweep (R-10), without recording it."""
@@ -470,18 +496,30 @@ class Run:
         if asyncio.current_task()._must_cancel and any(map(is_ready, tasks)):
             self.flag("C-11")
 
+    def flag_failed_children(self, names):
+        """A request was passed on to a child that failed: with us it has ended cancelled, and its group has the error."""
+        for task in map(self.tasks.get, self.children.intersection(names)):
+            if task.done() and not task.cancelled() and task.exception() and task.cancelling():
+                self.flag("TG-16")
+
     async def do_await(self, state, name):
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
         self.flag_passed_at_once([self.tasks[name]])
-        value = await self.tasks[name]
+        try:
+            value = await self.tasks[name]
+        finally:
+            self.flag_failed_children([name])
         self.event(state, "got", name, value)
 
     async def do_shield(self, state, name):
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
+        self.shielded.add(name)
+        if self.sweeping:
+            self.flag_swept_shield(name)
         value = await asyncio.shield(self.tasks[name])
         self.event(state, "got", name, value)
 
@@ -503,6 +541,8 @@ class Run:
             self.event(state, "timeout")
         else:
             self.event(state, "got", name, value)
+        finally:
+            self.flag_failed_children([name])
 
     async def do_join(self, state, name):
         task = self.tasks.get(name)
@@ -522,6 +562,8 @@ class Run:
             if getattr(outer, "_cancel_requested", False):
                 self.flag_cancelled_gather(kind, tasks)
             raise
+        finally:
+            self.flag_failed_children(map(self.names.get, tasks))
         self.event(state, "gathered", *map(result_text, values))
 
     def gathered(self, items):
@@ -530,6 +572,9 @@ class Run:
         for item in items:
             if isinstance(item, str):
                 tasks += [self.tasks[name] for name in self.take([item])]
+                if self.sweeping:
+                    # With us a task is awaited by one that the gather makes.
+                    self.flag("R-10")
             else:
                 name, *body = item
                 tasks.append(self.start(name, body))
@@ -707,13 +752,19 @@ def result_text(value):
     return error_text(value) if isinstance(value, Exception) else value
 
 
+def has_step(task):
+    """Whether a task is about to take a step, and not because it was cancelled."""
+    waiter = task._fut_waiter
+    return not task._must_cancel and (waiter is None or (waiter.done() and not waiter.cancelled()))
+
+
 def is_ready(task):
     """Whether a task, or one that it waits for, takes a step at this instant."""
     if task.done():
         return False
     if not isinstance(task, asyncio.Task):
         return any(map(is_ready, getattr(task, "_children", ())))
-    return task._fut_waiter is None or task._fut_waiter.done() or is_ready(task._fut_waiter)
+    return has_step(task) or (task._fut_waiter is not None and is_ready(task._fut_waiter))
 
 
 def count_of(task):

@@ -114,6 +114,11 @@ pub(crate) fn cancellation<T>(outcome: Result<T, TaskError>) -> CancelledError {
     }
 }
 
+/// Lets a cancellation go on, where the type of the block around cannot be inferred.
+pub(crate) async fn let_go(error: CancelledError) {
+    error.reraise().await
+}
+
 /// A one-time signal between tasks.
 pub(crate) fn signal() -> (Promise<()>, Task<()>) {
     Promise::new()

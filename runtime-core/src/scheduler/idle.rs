@@ -4,8 +4,6 @@
 
 use crate::loom::Mutex;
 use crate::loom::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
-#[cfg(test)]
-use std::sync::atomic::Ordering::AcqRel;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
 const SEARCHING_ONE: usize = 1;
@@ -82,10 +80,16 @@ impl Idle {
         true
     }
 
-    /// A searcher has found work; true if it was the last one, so that more work needs another.
+    /// A searcher has found work; true if it was the last one: then it must look at all queues once more, and hand on what it sees.
+    ///
+    /// The fence pairs with the one in `notify`: either that sees no searcher, or this one sees the work.
     #[must_use]
     pub(crate) fn end_search(&self) -> bool {
-        self.word.fetch_sub(SEARCHING_ONE, SeqCst) & SEARCHING_MASK == 1
+        let last = self.word.fetch_sub(SEARCHING_ONE, SeqCst) & SEARCHING_MASK == 1;
+        if last {
+            fence(SeqCst);
+        }
+        last
     }
 
     /// A worker is about to sleep. It must look at all queues once more after this, and park only if they are empty.
@@ -104,13 +108,15 @@ impl Idle {
         Asleep { sentry }
     }
 
-    /// A worker wakes by itself. False if it had been chosen by `notify`: then it is counted as searching.
-    pub(crate) fn wake_self(&self, worker: usize) -> bool {
+    /// A worker wakes by itself; `to_search` because it has seen work. False if it had been chosen by `notify`. In both cases it is counted as
+    /// searching: a push that was left to this worker while it searched is handed on by it, when it finds the work, like any other.
+    pub(crate) fn wake_self(&self, worker: usize, to_search: bool) -> bool {
         let mut sleepers = self.sleepers.lock();
         let Some(place) = sleepers.stack.iter().position(|sleeper| *sleeper == worker) else { return false };
         sleepers.stack.remove(place);
         sleepers.leave_post(worker);
-        self.word.fetch_sub(SLEEPING_ONE, SeqCst);
+        let more = if to_search { SEARCHING_ONE } else { 0 };
+        self.word.fetch_sub(SLEEPING_ONE - more, SeqCst);
         true
     }
 
@@ -164,11 +170,6 @@ impl Idle {
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.watching.load(SeqCst)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn word(&self) -> usize {
-        self.word.fetch_add(0, AcqRel)
     }
 }
 

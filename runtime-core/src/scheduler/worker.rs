@@ -521,8 +521,8 @@ impl Worker {
                 break;
             }
         }
-        if !idle.wake_self(self.index) {
-            // Chosen by `notify`, which counted it as searching.
+        let work = self.shared.has_work();
+        if !idle.wake_self(self.index, work) || work {
             self.searching.set(true);
         }
         if sentry {
@@ -608,7 +608,7 @@ impl Worker {
             let wake_at = if self.shared.clock.is_virtual() { u64::MAX } else { next };
             self.park_until(wake_at);
         }
-        if !self.shared.idle.wake_self(self.index) {
+        if !self.shared.idle.wake_self(self.index, false) {
             // With one worker nobody needs to know who searches.
             let _ = self.shared.idle.end_search();
         }

@@ -1,6 +1,6 @@
 //! Catchers: `catch_cancelled` and `intercept`.
 
-use super::node::{Deliver, Node, path};
+use super::node::{Delivery, Node, path};
 use super::raise;
 use crate::task::error::CancelledError;
 use pin_project_lite::pin_project;
@@ -63,6 +63,7 @@ impl<F: Future> Future for CatchCancelled<F> {
         let mut this = self.project();
         let caught = match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
             Caught::Ready(output) => {
+                this.node.deliver_again_outside();
                 this.node.leave();
                 this.inner.set(None);
                 return Poll::Ready(Ok(output));
@@ -100,17 +101,15 @@ enum Caught<T> {
 
 /// What all catchers with a future inside do: leave the request to a catcher below, or take it.
 fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Caught<T> {
-    let innermost = !node.has_catcher();
-    let taken_before = node.mark.delivery(|delivery| match delivery {
-        Some(delivery) if innermost => Err(delivery.take()),
-        Some(delivery) => Ok(Some(delivery.taken())),
-        None => Ok(None),
-    });
-    let taken_before = match taken_before {
-        Ok(taken) => taken,
-        Err(error) => return Caught::Delivered(error),
-    };
-    let polled = node.poll(cx, Deliver::FromOutside, 0, poll);
+    let incoming = node.mark.incoming();
+    let delivery = incoming.get();
+    if let Some(delivery) = delivery
+        && !node.has_catcher()
+    {
+        return Caught::Delivered(delivery.take());
+    }
+    let taken_before = delivery.map(Delivery::taken);
+    let polled = node.poll(cx, delivery, 0, poll);
     if let Poll::Ready(output) = polled.poll {
         return Caught::Ready(output);
     }
@@ -118,11 +117,12 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
         return Caught::Unwound(error);
     }
     // The catchers that were below in the last poll may be gone, or were not reached: then it is this one's turn.
-    let left_over = node.mark.delivery(|delivery| match (taken_before, delivery) {
-        (Some(before), Some(delivery)) if delivery.taken() == before => Some(delivery.take()),
-        _ => None,
-    });
-    left_over.map_or(Caught::Pending, Caught::Delivered)
+    match delivery {
+        Some(delivery) if Some(delivery.taken()) == taken_before && !delivery.may_wait(node.below()) => {
+            Caught::Delivered(delivery.take())
+        }
+        _ => Caught::Pending,
+    }
 }
 
 /// Runs a future that is told of cancellation instead of being dropped by it.
@@ -218,7 +218,7 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
                     (this.handler)(inner, &error);
                     this.cancelled.get_or_insert(error);
                     // The handler may have made the inner future ready, and it must register its waker in any case.
-                    let polled = this.node.poll(cx, Deliver::Nothing, 0, |cx| poll_some(this.inner.as_mut(), cx));
+                    let polled = this.node.poll(cx, None, 0, |cx| poll_some(this.inner.as_mut(), cx));
                     match (polled.poll, polled.unwound) {
                         (Poll::Ready(output), _) => break output,
                         (Poll::Pending, Some(error)) => raise(error),
@@ -232,6 +232,7 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
             this.node.settle(cx, path::CATCHER | holding);
             return Poll::Pending;
         };
+        this.node.deliver_again_outside();
         this.node.leave();
         this.inner.set(None);
         Poll::Ready(Intercepted { output, cancelled: this.cancelled.take() })

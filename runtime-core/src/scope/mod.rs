@@ -158,7 +158,7 @@ pub(crate) fn raise(error: CancelledError) {
 /// The request that is being delivered to a catcher without a future of its own, which takes it with this call; and the number of
 /// the task, if it is a request of the task itself and not of a scope in it.
 pub(crate) fn take_delivery(mark: &Mark) -> Option<(CancelledError, Option<u64>)> {
-    mark.delivery(|delivery| delivery.map(|delivery| (delivery.take(), delivery.task())))
+    mark.incoming().get().map(|delivery| (delivery.take(), delivery.task()))
 }
 
 /// The requests of the scopes around the running code, without the task's own.

@@ -6,6 +6,7 @@ use crate::task::cell::Header;
 use crate::task::error::CancelledError;
 use crate::task::harness;
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -17,13 +18,21 @@ pub(crate) mod path {
     pub(crate) const HOLDING: u8 = 2;
     /// (Root only) a cancellation has been raised and waits for those who hold; it is kept in the cold part.
     pub(crate) const DEFERRED: u8 = 4;
+    /// A catcher with a waker of its own was woken for a request, and has not been polled since.
+    pub(crate) const UNREACHED: u8 = 8;
 }
+
+/// How often a request that nobody has taken is delivered again while woken catchers have not had their turn (`FuturesUnordered` ends a
+/// poll early when its futures wake themselves). Picked out of thin air: enough for a set of some hundred such futures.
+pub(crate) const TRIES: u16 = 256;
 
 /// A request on its way: lives on the stack of the scope that delivers it.
 pub(crate) struct Delivery {
     error: CancelledError,
     /// The task whose own request it is; 0 for one of an inner scope.
     task: u64,
+    /// Nobody waits any longer for those who were not reached.
+    last: bool,
     /// How many catchers took it in this poll.
     taken: Cell<u32>,
 }
@@ -31,7 +40,17 @@ pub(crate) struct Delivery {
 impl Delivery {
     #[inline]
     pub(crate) fn new(error: CancelledError) -> Self {
-        Self { error, task: 0, taken: Cell::new(0) }
+        Self { error, task: 0, last: false, taken: Cell::new(0) }
+    }
+
+    /// As `new`, for the try with this number.
+    pub(crate) fn of_try(error: CancelledError, tries: u16) -> Self {
+        Self { last: tries >= TRIES, ..Self::new(error) }
+    }
+
+    /// After a poll in which nobody took it: whether to wait for those `below` who have not had their turn yet.
+    pub(crate) fn may_wait(&self, below: u8) -> bool {
+        !self.last && below & path::UNREACHED != 0
     }
 
     /// The number of the task whose own request it is.
@@ -100,13 +119,6 @@ impl Frame {
             again: Cell::new(None),
             wakes: RefCell::new(None),
         }
-    }
-
-    /// The request that is being delivered in this poll.
-    #[inline]
-    pub(crate) fn delivery(&self) -> Option<&Delivery> {
-        // SAFETY: it lives on the stack of a scope whose poll is around this one, hence longer than this frame.
-        unsafe { self.delivery.as_ref() }
     }
 
     /// Lets a cancellation unwind to this frame. The first one counts.
@@ -178,6 +190,14 @@ impl Frame {
         }
     }
 
+    /// Whether something with this mark has raised to this frame in this very poll.
+    pub(crate) fn is_unwinding(&self, mark: &Mark) -> bool {
+        let raised = self.raised.take();
+        let is_raised = raised.is_some();
+        self.raised.set(raised);
+        is_raised && mark.serial == self.serial.get()
+    }
+
     fn serial(&self) -> u32 {
         if self.serial.get() == 0 {
             self.serial.set(current::next_serial());
@@ -202,9 +222,36 @@ impl Mark {
         with_frame(|frame| self.serial = frame.map_or(0, Frame::serial));
     }
 
-    /// The request that is being delivered to something with this mark, from further out.
-    pub(crate) fn delivery<R>(&self, f: impl FnOnce(Option<&Delivery>) -> R) -> R {
-        with_frame(|frame| f(frame.filter(|frame| frame.has_on_path(self)).and_then(Frame::delivery)))
+    /// The request that reaches something with this mark from further out.
+    pub(crate) fn incoming(&self) -> Incoming {
+        let late = self.place.as_ref().and_then(Place::take_request);
+        with_frame(|frame| match frame.filter(|frame| frame.has_on_path(self)) {
+            Some(frame) => match NonNull::new(frame.delivery.cast_mut()) {
+                Some(delivery) => Incoming::Now(delivery),
+                None => late.map_or(Incoming::Nothing, Incoming::Late),
+            },
+            None => Incoming::Nothing,
+        })
+    }
+}
+
+/// A request that reaches a scope, a catcher or an await in the poll that has just begun.
+pub(crate) enum Incoming {
+    Nothing,
+    /// It is being delivered by a poll further out.
+    Now(NonNull<Delivery>),
+    /// It was delivered by an earlier poll further out, which woke this one but did not get as far as polling it.
+    Late(Delivery),
+}
+
+impl Incoming {
+    pub(crate) fn get(&self) -> Option<&Delivery> {
+        match self {
+            Self::Nothing => None,
+            // SAFETY: it lives on the stack of a scope whose poll is around this one; the value is used in this poll only.
+            Self::Now(delivery) => Some(unsafe { delivery.as_ref() }),
+            Self::Late(delivery) => Some(delivery),
+        }
     }
 }
 
@@ -267,16 +314,6 @@ pub(crate) struct Node {
     again: Option<CancelledError>,
 }
 
-/// Which request goes inwards with a poll.
-pub(crate) enum Deliver<'a> {
-    /// The one that is being delivered from further out, if any.
-    FromOutside,
-    /// One of this scope.
-    Own(&'a Delivery),
-    /// None: this catcher has taken it.
-    Nothing,
-}
-
 /// What came of polling inside of a frame.
 pub(crate) struct Polled<T> {
     pub(crate) poll: Poll<T>,
@@ -292,7 +329,7 @@ impl Node {
     }
 
     #[inline]
-    fn below(&self) -> u8 {
+    pub(crate) fn below(&self) -> u8 {
         self.path | self.wakes.as_ref().map_or(0, |list| list.path())
     }
 
@@ -300,7 +337,7 @@ impl Node {
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
-        deliver: Deliver<'_>,
+        deliver: Option<&Delivery>,
         requests: u32,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Polled<T> {
@@ -310,26 +347,12 @@ impl Node {
         {
             return Polled { poll: Poll::Pending, unwound: Some(again.take()) };
         }
-        let deliver = match (&again, deliver) {
-            // One from outside that comes at the same time is delivered in its place.
-            (Some(again), Deliver::Nothing) => Deliver::Own(again),
-            (Some(again), Deliver::FromOutside) if self.mark.delivery(|delivery| delivery.is_none()) => {
-                Deliver::Own(again)
-            }
-            (_, deliver) => deliver,
-        };
-        let delivery = match deliver {
-            Deliver::FromOutside => {
-                self.mark.delivery(|delivery| delivery.map_or(std::ptr::null(), std::ptr::from_ref))
-            }
-            Deliver::Own(delivery) => std::ptr::from_ref(delivery),
-            Deliver::Nothing => std::ptr::null(),
-        };
-        if !delivery.is_null()
-            && let Some(list) = &self.wakes
-        {
-            list.wake_all();
+        // One from outside that comes at the same time is delivered in its place.
+        let deliver = deliver.or(again.as_ref());
+        if let (Some(delivery), Some(list)) = (deliver, &self.wakes) {
+            list.wake_all(delivery);
         }
+        let delivery = deliver.map_or(std::ptr::null(), std::ptr::from_ref);
         self.started = true;
         let frame = Frame {
             requests,
@@ -346,8 +369,8 @@ impl Node {
         if let Some(error) = frame.raised.take() {
             self.deferred.get_or_insert(error);
         }
+        self.again = frame.again.take();
         if poll.is_pending() {
-            self.again = frame.again.take();
             if self.again.is_some() {
                 cx.waker().wake_by_ref();
             }
@@ -361,6 +384,13 @@ impl Node {
         let held = poll.is_ready() || self.below() & path::HOLDING != 0;
         let unwound = if held { None } else { self.deferred.take() };
         Polled { poll, unwound }
+    }
+
+    /// The inner future has ended with a cancellation still to be delivered again: that is now up to what is further out.
+    pub(crate) fn deliver_again_outside(&mut self) {
+        if let Some(error) = self.again.take() {
+            error.redeliver();
+        }
     }
 
     /// The poll ends pending: tells the frame around what is below, `own` included.
@@ -402,14 +432,31 @@ pub(crate) fn poll_root(
     if first || root_below(task) & path::CATCHER == 0 {
         return RootPoll::Cancelled(error);
     }
-    if let Some(list) = task.cold_if_any().and_then(|cold| cold.wakes.get()) {
-        list.wake_all();
+    let cold = task.cold_if_any();
+    let tries = cold.map_or(0, |cold| std::mem::take(&mut cold.inner.lock().tries));
+    let delivery = Delivery { task: task.id, ..Delivery::of_try(error, tries) };
+    if let Some(list) = cold.and_then(|cold| cold.wakes.get()) {
+        list.wake_all(&delivery);
     }
-    let delivery = Delivery { task: task.id, ..Delivery::new(error) };
     match poll_in_root(task, cx, Some(&delivery), poll) {
-        RootPoll::Pending if delivery.taken() == 0 => RootPoll::Cancelled(delivery.take()),
+        RootPoll::Pending if delivery.taken() == 0 => {
+            if !delivery.may_wait(root_below(task)) {
+                return RootPoll::Cancelled(delivery.take());
+            }
+            try_again(task, delivery.take(), tries);
+            RootPoll::Pending
+        }
         other => other,
     }
+}
+
+/// Nobody has taken the request, but some who were woken for it have not had their turn: makes it pending again, for the last time if
+/// the poll has not woken itself, so that their turn will not come either.
+#[cold]
+fn try_again(task: &Header, error: CancelledError, tries: u16) {
+    let woken = task.state.load().has(crate::task::state::NOTIFIED);
+    task.cold().inner.lock().tries = if woken { tries + 1 } else { TRIES };
+    harness::redeliver(task, error);
 }
 
 fn root_below(task: &Header) -> u8 {
@@ -467,17 +514,37 @@ struct WakeEntries {
     free: Vec<usize>,
     /// How many hold.
     holding: usize,
+    /// How many were woken for a request and not polled since.
+    unreached: usize,
 }
 
 struct WakeEntry {
     /// `None` after it was woken, until it registers again.
     waker: Option<Waker>,
+    /// The request that it was woken for, and whose task's it is, until it is polled.
+    request: Option<(CancelledError, u64)>,
     holding: bool,
 }
 
 impl WakeList {
-    /// Wakes all, with nothing locked.
-    pub(crate) fn wake_all(&self) {
+    /// Leaves the request with all of them and wakes them, with nothing locked.
+    fn wake_all(&self, delivery: &Delivery) {
+        let wakers: Vec<Waker> = {
+            let mut entries = self.0.lock();
+            entries.unreached = entries.slots.len() - entries.free.len();
+            let woken = entries.slots.iter_mut().flatten().filter_map(|entry| {
+                entry.request.get_or_insert_with(|| (delivery.error.clone(), delivery.task));
+                entry.waker.take()
+            });
+            woken.collect()
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Wakes all to look around, without a request.
+    pub(crate) fn stir(&self) {
         let wakers: Vec<Waker> = {
             let mut entries = self.0.lock();
             entries.slots.iter_mut().flatten().filter_map(|entry| entry.waker.take()).collect()
@@ -492,13 +559,15 @@ impl WakeList {
         let entries = self.0.lock();
         let some = entries.slots.len() > entries.free.len();
         let catcher = if some { path::CATCHER } else { 0 };
-        if entries.holding > 0 { catcher | path::HOLDING } else { catcher }
+        let holding = if entries.holding > 0 { path::HOLDING } else { 0 };
+        let unreached = if entries.unreached > 0 { path::UNREACHED } else { 0 };
+        catcher | holding | unreached
     }
 }
 
 impl WakeEntries {
     fn insert(&mut self) -> usize {
-        let entry = Some(WakeEntry { waker: None, holding: false });
+        let entry = Some(WakeEntry { waker: None, request: None, holding: false });
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot] = entry;
@@ -519,8 +588,15 @@ impl WakeEntries {
         }
     }
 
+    fn take_request(&mut self, slot: usize) -> Option<(CancelledError, u64)> {
+        let request = self.slots[slot].as_mut().and_then(|entry| entry.request.take());
+        self.unreached -= usize::from(request.is_some());
+        request
+    }
+
     fn remove(&mut self, slot: usize) -> Option<Waker> {
         self.set_holding(slot, false);
+        drop(self.take_request(slot));
         self.free.push(slot);
         self.slots[slot].take().and_then(|entry| entry.waker)
     }
@@ -533,6 +609,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// It is being polled: the request that it was woken for, if it was for one.
+    fn take_request(&self) -> Option<Delivery> {
+        let request = self.list.0.lock().take_request(self.slot);
+        request.map(|(error, task)| Delivery { task, last: true, ..Delivery::new(error) })
+    }
+
     /// Registers, or renews what is registered.
     fn update(place: &mut Option<Place>, list: impl FnOnce() -> Arc<WakeList>, waker: &Waker, bits: u8) {
         let list = list();

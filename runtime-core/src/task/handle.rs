@@ -361,6 +361,8 @@ pub struct Task<T> {
 struct Awaiting {
     /// The requests that were passed on: all of them, for any of them may come round a cycle.
     passed: Vec<CancelledError>,
+    /// The stamp that the last one was passed on with.
+    stamp: u64,
     /// The task that awaits, if one of them was its own.
     requested: Option<u64>,
     /// The task ended by one: this cancellation goes on from here.
@@ -474,12 +476,27 @@ impl<T> Task<T> {
         let awaiting = self.awaiting.get_or_insert_default();
         // T-12: a request that comes round a cycle of tasks must not go round again.
         let came_round = awaiting.passed.iter().any(|passed| passed.is_same(&request));
-        if !came_round && self.task.cancel_by(&request) {
+        let (passed, stamp) = if came_round { (false, 0) } else { harness::pass_on(&self.task, &request) };
+        if passed {
             awaiting.passed.push(request);
+            awaiting.stamp = stamp;
             awaiting.requested = awaiting.requested.or(of_task);
         } else {
             // C-10: the task has ended, but the awaiting task had not resumed. Its outcome stays with it.
             awaiting.unwinding = Some(request);
+        }
+    }
+
+    /// A request that was passed on may have come again.
+    fn pass_again(&mut self) {
+        let Some(awaiting) = &mut self.awaiting else { return };
+        if awaiting.passed.is_empty() || awaiting.unwinding.is_some() {
+            return;
+        }
+        match harness::pass_again(&self.task, &awaiting.passed, awaiting.stamp) {
+            harness::Again::Nothing => {}
+            harness::Again::CameRound(request) => awaiting.unwinding = Some(request),
+            harness::Again::Passed(stamp) => awaiting.stamp = stamp,
         }
     }
 
@@ -513,8 +530,10 @@ impl<T> Task<T> {
     /// still on its way, and goes on from here in its time; one that has unwound, or that was made by a scope, is not this await's.
     fn forget_other_awaits(&mut self) {
         let current = current::task().map(|task| task.header().id);
-        self.awaiting = self.awaiting.take().filter(|awaiting| {
-            awaiting.unwinding.is_none() && awaiting.requested.is_some() && awaiting.requested == current
+        let still_unwinding = scope::with_frame(|frame| frame.is_some_and(|frame| frame.is_unwinding(&self.mark)));
+        self.awaiting = self.awaiting.take().filter(|awaiting| match awaiting.unwinding {
+            Some(_) => still_unwinding,
+            None => awaiting.requested.is_some() && awaiting.requested == current,
         });
     }
 
@@ -533,6 +552,7 @@ impl<T> Future for Task<T> {
         if this.is_same_await() {
             if this.awaiting.as_ref().is_none_or(|awaiting| awaiting.unwinding.is_none()) {
                 this.pass_on();
+                this.pass_again();
             }
         } else {
             this.forget_other_awaits();

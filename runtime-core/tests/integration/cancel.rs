@@ -630,18 +630,23 @@ fn c_33_a_plain_drop_is_no_cancellation() {
     });
 }
 
-/// `length` tasks, each awaiting the one before; gives the last one and all.
+/// `length` tasks, each awaiting the one before, all of them begun; gives the last one and all.
 async fn chain(length: usize, first: Task<()>) -> (Task<()>, Vec<TaskRef>) {
+    let begun = Count::default();
     let mut all = vec![first.task_ref()];
     let mut last = first;
     for _ in 1..length {
-        let below = last;
+        let (below, begun) = (last, begun.clone());
         last = create_task(async move {
+            begun.up();
             if below.await.is_err() {
                 std::future::pending::<()>().await;
             }
         });
         all.push(last.task_ref());
+    }
+    while begun.get() < length - 1 {
+        yield_now().await;
     }
     (last, all)
 }
@@ -665,9 +670,6 @@ fn t_12_a_long_chain_cancelled_from_its_outer_end() {
     for workers in [1, 2, 8] {
         on_a_small_stack(workers, async {
             let (last, all) = chain(LONG, create_task(pending::<()>())).await;
-            for _ in 0..3 {
-                yield_now().await;
-            }
             last.cancel_with("all of you");
             assert_eq!(message(&last.await.unwrap_err()), Some("all of you"));
             for task in &all {
@@ -714,22 +716,26 @@ fn t_12_a_long_chain_is_shut_down() {
 async fn ring(length: usize) -> Vec<TaskRef> {
     let (close, closed) = Promise::<Task<()>>::new();
     let mut refs = Vec::new();
+    let begun = Count::default();
+    let first = begun.clone();
     let mut last: Task<()> = create_task(async move {
         let next = closed.await.unwrap();
+        first.up();
         let _ = next.await;
         std::future::pending::<()>().await;
     });
     refs.push(last.task_ref());
     for _ in 1..length {
-        let below = last;
+        let (below, begun) = (last, begun.clone());
         last = create_task(async move {
+            begun.up();
             let _ = below.await;
             std::future::pending::<()>().await;
         });
         refs.push(last.task_ref());
     }
     close.set_result(last).ok().unwrap();
-    for _ in 0..3 {
+    while begun.get() < length {
         yield_now().await;
     }
     refs

@@ -104,6 +104,11 @@ impl Trace {
         std::mem::take(&mut *self.0.lock().unwrap()).join(" ")
     }
 
+    /// Whether it has happened.
+    pub(crate) fn contains(&self, what: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|happened| happened == what)
+    }
+
     /// Adds `what` when the result is dropped.
     pub(crate) fn on_drop(&self, what: &'static str) -> OnDrop<impl FnOnce() + Send + use<>> {
         let trace = self.clone();

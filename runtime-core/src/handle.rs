@@ -267,9 +267,12 @@ impl fmt::Debug for OutsideWork {
 #[derive(Clone)]
 pub struct CallHandle(Arc<Call>);
 
+/// What is to be called.
+type Callback = Box<dyn FnOnce() + Send>;
+
 struct Call {
     /// The callback with its context, until it begins to run or is cancelled: whoever takes it out decides.
-    callback: Mutex<Option<(VarContext, Box<dyn FnOnce() + Send>)>>,
+    callback: Mutex<Option<(VarContext, Callback)>>,
     when: Option<Instant>,
     cancelled: std::sync::atomic::AtomicBool,
     /// The wait of a timed call.

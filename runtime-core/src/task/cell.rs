@@ -127,7 +127,7 @@ impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
         take_outcome: take_outcome::<F, S, H>,
         outcome: outcome::<F, S, H>,
         hook: hook::<F, S, H>,
-        schedule: schedule::<F, S, H>,
+        schedule: schedule::<S>,
         dealloc: dealloc::<F, S, H>,
     };
 }
@@ -342,6 +342,7 @@ unsafe fn poll<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, cx: &mut 
         // SAFETY: the caller has the right to the future (R2): no other access to the stage. The future lies in a
         // heap cell and is dropped in place: it never moves.
         match unsafe { &mut *stage } {
+            // SAFETY: as above.
             Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
             _ => unreachable!("a task is polled only while its future is there"),
         }
@@ -440,7 +441,7 @@ unsafe fn hook<F: Future, S: Schedule, H: Hook>(task: &TaskRef) {
     hook.ended(task);
 }
 
-unsafe fn schedule<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
+unsafe fn schedule<S: Schedule>(task: NonNull<Header>) {
     // SAFETY: alive, by the caller's promise.
     let scheduler = unsafe { task.as_ref() }.scheduler.cast::<S>();
     // SAFETY: the scheduler is alive as long as the task is not complete (R6), and the caller owes this push.

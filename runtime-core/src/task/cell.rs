@@ -362,6 +362,8 @@ unsafe fn schedule<F: Future, S: Schedule>(task: NonNull<Header>) {
 unsafe fn dealloc<F: Future, S: Schedule>(task: NonNull<Header>) {
     // SAFETY: the last reference is gone: this is the only access.
     let mut cell = unsafe { Box::from_raw(task.cast::<TaskCell<F, S>>().as_ptr()) };
+    // Shows loom the access that the drop is.
+    cell.stage.with_mut(|_| ());
     let cold = std::mem::replace(&mut cell.header.cold, AtomicPtr::new(std::ptr::null_mut()));
     let cold = cold.load(std::sync::atomic::Ordering::Acquire);
     if !cold.is_null() {

@@ -1,1 +1,131 @@
-//! asyncio vocabulary on a work-stealing engine.
+//! asyncio's vocabulary on a work-stealing engine.
+
+mod as_completed;
+mod exception_group;
+mod gather;
+mod group;
+mod interrupt;
+mod race;
+mod run;
+mod shield;
+mod task_set;
+pub mod testing;
+mod timeout;
+mod wait;
+
+pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
+pub use exception_group::{ExceptionGroup, Failure};
+pub use gather::{Children, Gather, GatherOutcomes, IntoChildren, TryChildren, TryGather, gather, try_gather};
+pub use group::{ChildOutput, GroupClosed, GroupTask, TaskGroup};
+pub use race::{race, staggered_race};
+pub use run::{Runner, RunnerBuilder, run};
+pub use runtime_bridge::{BlockingConfig, configure};
+pub use runtime_bridge::{BlockingResult, BlockingTimeout};
+pub use runtime_bridge::{RunInExecutor, run_coroutine_threadsafe, thread_cancelled, to_thread};
+pub use runtime_core::ExceptionContext;
+pub use runtime_core::Promise;
+pub use runtime_core::context_var;
+pub use runtime_core::{CallHandle, Handle, OutsideWork, all_tasks, current_task};
+pub use runtime_core::{CallbackId, Task, TaskBuilder, TaskId, TaskRef, Wait, create_task, spawn};
+pub use runtime_core::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
+pub use runtime_core::{CancelledError, InvalidStateError, PanicError, TaskError};
+pub use runtime_core::{CatchCancelled, Intercept, Intercepted, catch_cancelled, intercept};
+pub use runtime_core::{Config, Engine, Extension};
+pub use runtime_core::{Context, ContextVar, Token};
+pub use runtime_core::{Sleep, YieldNow, sleep, sleep_until, yield_now};
+pub use shield::{Shield, shield};
+pub use task_set::TaskLike;
+pub use timeout::{Timeout, TimeoutError, TimeoutScope, TimeoutStateError, timeout, timeout_at, wait_for};
+pub use wait::{ReturnWhen, WaitMany, wait};
+
+/// Runs an `async fn`, usually `main`, on a runtime of its own, as [`run`] does.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::sleep;
+/// use std::time::Duration;
+///
+/// #[runtime::main]
+/// async fn main() {
+///     println!("hello");
+///     sleep(Duration::from_millis(1)).await;
+///     println!("world");
+/// }
+/// ```
+///
+/// # Example: options, and a result
+///
+/// ```
+/// #[runtime::main(workers = 2, shutdown_grace = "2s")]
+/// async fn main() -> Result<(), std::num::ParseIntError> {
+///     let seven: u8 = "7".parse()?;
+///     assert_eq!(seven, 7);
+///     Ok(())
+/// }
+/// ```
+#[doc(inline)]
+pub use runtime_macros::main;
+
+/// Makes an `async fn` a test that runs on a runtime of its own, with one worker.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{Handle, sleep};
+/// use std::time::Duration;
+///
+/// #[runtime::test(virtual_time)]
+/// async fn an_hour_passes_at_once() {
+///     let start = Handle::current().time();
+///     sleep(Duration::from_secs(3600)).await;
+///     assert_eq!(Handle::current().time() - start, Duration::from_secs(3600));
+/// }
+/// # fn main() {}
+/// ```
+///
+/// # Example: many orders of the same tasks
+///
+/// ```
+/// use runtime::{create_task, yield_now};
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+///
+/// #[runtime::test(seeds = 100)]
+/// async fn both_are_counted_in_every_order() {
+///     let count = Arc::new(AtomicU32::new(0));
+///     let tasks = [1, 2].map(|by| {
+///         let count = count.clone();
+///         create_task(async move {
+///             yield_now().await;
+///             count.fetch_add(by, Relaxed);
+///         })
+///     });
+///     for task in tasks {
+///         task.await.unwrap();
+///     }
+///     assert_eq!(count.load(Relaxed), 3);
+/// }
+/// # fn main() {}
+/// ```
+#[doc(inline)]
+pub use runtime_macros::test;
+
+/// What the expansions of the attributes call. Not for direct use.
+#[doc(hidden)]
+pub mod __private {
+    use crate::RunnerBuilder;
+    use crate::run::run_to_the_end;
+
+    /// The body of a function with `#[main]`.
+    #[track_caller]
+    pub fn main<F: Future>(builder: RunnerBuilder, future: F) -> F::Output {
+        run_to_the_end(builder, true, future, "the main task")
+    }
+
+    /// The body of a function with `#[test]`.
+    #[track_caller]
+    pub fn test<F: Future>(builder: RunnerBuilder, future: F) -> F::Output {
+        run_to_the_end(builder, false, future, "the test")
+    }
+}

@@ -61,8 +61,7 @@ pub struct ContextVar<T: 'static> {
     default: Option<fn() -> T>,
 }
 
-/// What [`ContextVar::set`] gives back, to undo it with [`ContextVar::reset`].
-#[must_use = "a token that is not used with `reset` has no effect"]
+/// What [`ContextVar::set`] gives back, to undo it with [`ContextVar::reset`]. Often nobody wants to, so it may be ignored.
 pub struct Token<T: 'static> {
     var: &'static ContextVar<T>,
     before: Option<Value>,

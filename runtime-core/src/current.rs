@@ -6,26 +6,61 @@ use crate::loom::static_thread_local;
 use crate::scope::Frame;
 use crate::task::TaskRef;
 use crate::task::cell::Header;
+use crate::task::memory::FreeLists;
+use crate::task::waker;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
 pub(crate) struct Current {
     /// The task whose code runs on this thread.
     task: Cell<Option<NonNull<Header>>>,
+    /// The running task wants to go behind what is ready.
+    yielded: Cell<bool>,
     /// The innermost scope or catcher that is being polled.
     frame: Cell<*const Frame>,
+    /// The blocks that the worker keeps; null on threads that are no workers.
+    free_lists: Cell<*const FreeLists>,
     /// The worker that this thread is; see `scheduler::worker`.
     worker: Cell<*const ()>,
+    /// Numbers for polls: the next one, and the end of this thread's block.
+    serials: Cell<(u64, u64)>,
 }
+
+/// Where threads take their blocks of numbers for polls. 0 is none.
+static NEXT_SERIALS: AtomicU64 = AtomicU64::new(1);
+const SERIAL_BLOCK: u64 = 1 << 16;
 
 static_thread_local! {
     static CURRENT: Current = Current {
         task: Cell::new(None),
+        yielded: Cell::new(false),
         frame: Cell::new(std::ptr::null()),
+        free_lists: Cell::new(std::ptr::null()),
         worker: Cell::new(std::ptr::null()),
+        serials: Cell::new((0, 0)),
     }
+}
+
+/// A number for a poll, to know it again without keeping anything of it. Never 0.
+///
+/// It comes again after 2³² polls with catchers. Something that was left alone for exactly so long would be taken to be on the path, and
+/// get a request that it would else not have got: no harm but that.
+pub(crate) fn next_serial() -> u32 {
+    CURRENT.with(|current| {
+        let (mut next, mut end) = current.serials.get();
+        if next == end {
+            // Relaxed: only has to be unique.
+            next = NEXT_SERIALS.fetch_add(SERIAL_BLOCK, Relaxed);
+            end = next + SERIAL_BLOCK;
+        }
+        current.serials.set((next + 1, end));
+        (next as u32).max(1)
+    })
 }
 
 /// A task reference that is borrowed from the running poll.
@@ -42,6 +77,7 @@ impl Deref for Borrowed {
 /// The task whose code runs on this thread.
 ///
 /// The borrow must not outlive the poll; all uses are inside of the crate and short.
+#[inline]
 pub(crate) fn task() -> Option<Borrowed> {
     let task = CURRENT.with(|current| current.task.get())?;
     // SAFETY: set by `enter_task` for as long as the poller keeps the task alive; `ManuallyDrop` gives back no
@@ -50,42 +86,85 @@ pub(crate) fn task() -> Option<Borrowed> {
 }
 
 /// The address of the current task, for comparisons.
+#[inline]
 pub(crate) fn task_ptr() -> Option<NonNull<Header>> {
     CURRENT.with(|current| current.task.get())
 }
 
 /// Makes `task` current until the guard goes; with it, no scope of an outer poll is visible any more.
+#[inline]
 pub(crate) fn enter_task(task: Option<NonNull<Header>>) -> TaskGuard {
-    CURRENT
-        .with(|current| TaskGuard { task: current.task.replace(task), frame: current.frame.replace(std::ptr::null()) })
+    CURRENT.with(|current| TaskGuard {
+        task: current.task.replace(task),
+        yielded: current.yielded.replace(false),
+        frame: current.frame.replace(std::ptr::null()),
+    })
 }
 
 /// Restores what was current before.
 pub(crate) struct TaskGuard {
     task: Option<NonNull<Header>>,
+    yielded: bool,
     frame: *const Frame,
+}
+
+impl TaskGuard {
+    /// Whether `yield_current` was called since the guard was made.
+    #[inline]
+    pub(crate) fn has_yielded(&self) -> bool {
+        CURRENT.with(|current| current.yielded.get())
+    }
+}
+
+/// The code behind `waker` wants to go behind what is ready. True if that is the running task itself: then the end of its poll will see to it.
+#[inline]
+pub(crate) fn yield_current(waker: &Waker) -> bool {
+    CURRENT.with(|current| {
+        let is_current = current.task.get().is_some_and(|task| waker::is_of(waker, task));
+        if is_current {
+            current.yielded.set(true);
+        }
+        is_current
+    })
 }
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
         CURRENT.with(|current| {
             current.task.set(self.task);
+            current.yielded.set(self.yielded);
             current.frame.set(self.frame);
         });
     }
 }
 
 /// The innermost frame; null outside of any.
+#[inline]
 pub(crate) fn frame() -> *const Frame {
     CURRENT.with(|current| current.frame.get())
 }
 
 /// Replaces the innermost frame; gives the one before.
+#[inline]
 pub(crate) fn set_frame(frame: *const Frame) -> *const Frame {
     CURRENT.with(|current| current.frame.replace(frame))
 }
 
+/// Runs `f` with the free lists of the worker that this thread is.
+#[inline]
+pub(crate) fn with_free_lists<R>(f: impl FnOnce(Option<&FreeLists>) -> R) -> R {
+    let lists = CURRENT.with(|current| current.free_lists.get());
+    // SAFETY: set by `Worker::enter` for as long as the worker is borrowed there; the reference does not leave `f`.
+    f(unsafe { lists.as_ref() })
+}
+
+/// Sets the free lists; gives those before.
+pub(crate) fn set_free_lists(lists: *const FreeLists) -> *const FreeLists {
+    CURRENT.with(|current| current.free_lists.replace(lists))
+}
+
 /// What `scheduler::worker` has set for this thread; null on threads that are no workers.
+#[inline]
 pub(crate) fn worker() -> *const () {
     CURRENT.with(|current| current.worker.get())
 }

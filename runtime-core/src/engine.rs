@@ -2,9 +2,11 @@
 //!
 //! The shutdown, in order: (1) main has ended; (2) every other task gets one request and is waited for, tasks
 //! created meanwhile included, the workers running normally; with a grace period, what is left after it is dropped and named;
-//! (3) the extensions (the blocking pool) are closed, still with the workers running; (4) nothing is taken in any more, the
+//! (3) the extensions (the blocking pool) are closed, still with the workers running, and what
+//! their threads have left behind is swept as in (2); (4) nothing is taken in any more, the
 //! workers end; (5) queues are emptied, and what nobody owns is reported.
 
+use crate::context::Context as VarContext;
 use crate::handle::Handle;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::queue::{self, LocalQueue, Random};
@@ -23,7 +25,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -176,7 +178,37 @@ impl Engine {
     #[track_caller]
     pub fn run_with<F: Future>(&self, future: F, started: impl FnOnce(&TaskRef)) -> Result<F::Output, CancelledError> {
         let location = Location::caller();
-        self.as_worker(|worker| run_main(worker, future, started, location))
+        self.as_worker(|worker| run_main(worker, future, None, started, location))
+    }
+
+    /// As [`run_with`](Self::run_with), for facades: main runs in `context`, which afterwards holds what main has set, however it ended;
+    /// `location` is where main counts as created.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Config, Context, Engine, context_var};
+    /// use std::panic::Location;
+    ///
+    /// context_var! { static RUNS: u32 = 0; }
+    /// let engine = Engine::new(Config { workers: 1, ..Config::default() }).unwrap();
+    /// let mut context = Context::current();
+    /// for run in 1..=2 {
+    ///     let main = async { RUNS.set(RUNS.get() + 1) };
+    ///     engine.run_in(&mut context, main, |_main| {}, Location::caller()).unwrap();
+    ///     assert_eq!(context.run(|| RUNS.get()), run);
+    /// }
+    /// assert_eq!(RUNS.get(), 0);
+    /// ```
+    #[track_caller]
+    pub fn run_in<F: Future>(
+        &self,
+        context: &mut VarContext,
+        future: F,
+        started: impl FnOnce(&TaskRef),
+        location: &'static Location<'static>,
+    ) -> Result<F::Output, CancelledError> {
+        self.as_worker(|worker| run_main(worker, future, Some(context), started, location))
     }
 
     /// Works until [`Handle::stop`].
@@ -203,8 +235,12 @@ impl Engine {
             return;
         }
         self.as_worker(|worker| {
-            close_tasks(worker);
+            let deadline =
+                self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
+            close_tasks(worker, Life::Closing, deadline);
+            self.shared.set_life(Life::Serving);
             close_extensions(worker);
+            close_tasks(worker, Life::ClosingAgain, deadline);
             self.shared.set_life(Life::Closed);
             self.shared.unpark_all();
         });
@@ -370,6 +406,7 @@ impl<F: Future> Drop for Main<F> {
 fn run_main<F: Future>(
     worker: &Worker,
     future: F,
+    context: Option<&mut VarContext>,
     started: impl FnOnce(&TaskRef),
     location: &'static Location<'static>,
 ) -> Result<F::Output, CancelledError> {
@@ -390,12 +427,24 @@ fn run_main<F: Future>(
 
     let mut place = MainPlace { future: Some(future), output: None };
     let shared = worker.shared();
-    let options = Options { name: None, context: None, eager: Some(false), kind: Kind::Main, location };
+    let own = context.as_deref().cloned();
+    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
-    started(&ended.1);
+    // Main is queued already: if `started` panics, main is cancelled and taken out of the queue by running it to its end, which
+    // does not poll it. Only then may the panic go on, for the queue's entry points to main.
+    let started = catch_unwind(AssertUnwindSafe(|| started(&ended.1)));
+    if started.is_err() {
+        ended.1.cancel();
+    }
     worker.run_until(u64::MAX, || ended.1.done());
+    if let Some(context) = context {
+        *context = ended.1.get_context();
+    }
     drop(ended);
+    if let Err(payload) = started {
+        resume_unwind(payload);
+    }
     match task.result().expect("main has ended, and nobody else has its handle") {
         Ok(()) => Ok(place.output.take().expect("stored before the task was complete")),
         Err(TaskError::Cancelled(error)) => Err(error),
@@ -404,12 +453,11 @@ fn run_main<F: Future>(
 }
 
 /// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that.
-fn close_tasks(worker: &Worker) {
+fn close_tasks(worker: &Worker, sweeping: Life, deadline: u64) {
     let shared = worker.shared();
-    let deadline = shared.config.shutdown_grace.map_or(u64::MAX, |grace| shared.clock.deadline(grace));
     // R-11: what main created right before its end still gets its first step: whatever has not started is cancelled by its poller
     // after that step (`harness::end_poll`), the rest here.
-    shared.set_life(Life::Closing);
+    shared.set_life(sweeping);
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
             if task.header().state.has_started() {
@@ -417,7 +465,7 @@ fn close_tasks(worker: &Worker) {
             }
         }
     }
-    worker.run_until(deadline, || shared.alive() == 0);
+    worker.run_until(deadline, || shared.is_deserted());
 }
 
 /// Phase 3.

@@ -19,6 +19,7 @@ mod loom;
 mod report;
 mod scheduler;
 mod scope;
+mod spin;
 mod task;
 #[cfg(all(test, loom))]
 mod tests;

@@ -7,6 +7,8 @@ use crate::task::cold::Callback;
 use crate::task::error::{PanicError, TaskError};
 use crate::task::{Kind, TaskRef};
 use parking_lot::Mutex;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -142,7 +144,60 @@ pub(crate) fn unretrieved(task: &TaskRef, error: TaskError) {
 pub(crate) fn run_callbacks_of(task: &TaskRef, callbacks: Vec<Callback>) {
     match runtime_of(task) {
         Some(shared) => queue_callbacks(&shared, task, callbacks),
-        None => run_callbacks(&Reporter::default(), task, callbacks),
+        None => run_callbacks_here(&Reporter::default(), task, callbacks),
+    }
+}
+
+/// How deep callbacks that complete other promises nest on one stack. Picked out of thin air: some of it, so that a callback which itself
+/// waits for another's callbacks rarely waits in vain.
+const CALLBACK_DEPTH: u32 = 32;
+
+/// The callbacks that run on this thread for want of a queue, and those that wait for the stack to become flatter.
+struct Here {
+    depth: Cell<u32>,
+    waiting: RefCell<VecDeque<(TaskRef, Vec<Callback>)>>,
+}
+
+thread_local! {
+    static HERE: Here = const { Here { depth: Cell::new(0), waiting: RefCell::new(VecDeque::new()) } };
+}
+
+/// Runs callbacks on this stack, or, when callbacks that complete promises are nested too deep, when some of them have returned.
+fn run_callbacks_here(reporter: &Reporter, task: &TaskRef, callbacks: Vec<Callback>) {
+    struct Up<'a>(&'a Here);
+
+    impl Drop for Up<'_> {
+        fn drop(&mut self) {
+            self.0.depth.set(self.0.depth.get() - 1);
+        }
+    }
+
+    let mut callbacks = Some(callbacks);
+    let nested = HERE.try_with(|here| {
+        let depth = here.depth.get();
+        if depth == CALLBACK_DEPTH {
+            here.waiting.borrow_mut().push_back((task.clone(), callbacks.take().expect("not run yet")));
+            return;
+        }
+        here.depth.set(depth + 1);
+        let _up = Up(here);
+        run_callbacks(reporter, task, callbacks.take().expect("not run yet"));
+        if depth + 1 == CALLBACK_DEPTH {
+            run_waiting(here, reporter);
+        }
+    });
+    if nested.is_err() {
+        // The thread is being torn down.
+        run_callbacks(reporter, task, callbacks.take().expect("not run"));
+    }
+}
+
+fn run_waiting(here: &Here, reporter: &Reporter) {
+    loop {
+        // A statement of its own: the borrow must be over when a callback adds to what waits.
+        let next = here.waiting.borrow_mut().pop_front();
+        let Some((task, callbacks)) = next else { return };
+        run_callbacks(reporter, &task, callbacks);
     }
 }
 
@@ -161,24 +216,24 @@ struct Batch {
 
 impl Batch {
     fn run(mut self) {
-        self.run_all();
+        self.run_all(run_callbacks);
     }
 
-    fn run_all(&mut self) {
+    fn run_all(&mut self, run: fn(&Reporter, &TaskRef, Vec<Callback>)) {
         let callbacks = std::mem::take(&mut self.callbacks);
         if callbacks.is_empty() {
             return;
         }
         match self.shared.upgrade() {
-            Some(shared) => run_callbacks(&shared.reporter, &self.task, callbacks),
-            None => run_callbacks(&Reporter::default(), &self.task, callbacks),
+            Some(shared) => run(&shared.reporter, &self.task, callbacks),
+            None => run(&Reporter::default(), &self.task, callbacks),
         }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.run_all();
+        self.run_all(run_callbacks_here);
     }
 }
 

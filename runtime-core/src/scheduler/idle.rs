@@ -152,12 +152,6 @@ impl Idle {
         sleepers.sentry == Some(worker)
     }
 
-    /// Whether sleepers are left without a sentry.
-    pub(crate) fn post_is_vacant(&self) -> bool {
-        let sleepers = self.sleepers.lock();
-        sleepers.sentry.is_none() && !sleepers.stack.is_empty()
-    }
-
     /// The sentry says when it looks next and whether it watches the last-in slots. It must look once more after this.
     pub(crate) fn announce_lookout(&self, at: u64, watching: bool) {
         // SeqCst, and the fence: in one order with `lookout_is_later_than` and `is_watched`, as for `notify`.
@@ -167,11 +161,13 @@ impl Idle {
     }
 
     /// Whether nobody will look before `deadline`. To be asked after the deadline was made visible with a SeqCst operation.
+    #[inline]
     pub(crate) fn lookout_is_later_than(&self, deadline: u64) -> bool {
         self.lookout_at.load(SeqCst) > deadline
     }
 
     /// Whether somebody will look at the last-in slots soon. To be asked after a SeqCst write of the slot.
+    #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.watching.load(SeqCst)
     }

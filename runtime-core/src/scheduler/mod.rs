@@ -39,8 +39,12 @@ pub(crate) enum Life {
     Open = 0,
     /// The sweep has begun: every task gets its one request.
     Closing = 1,
+    /// Threads of extensions are waited for; the tasks that they create meanwhile run undisturbed (SD-04).
+    Serving = 2,
+    /// The sweep of what those have left.
+    ClosingAgain = 3,
     /// No task is taken in any more; workers end.
-    Closed = 2,
+    Closed = 4,
 }
 
 /// What all workers of a runtime, and all who have a handle to it, share.
@@ -62,8 +66,6 @@ pub(crate) struct Shared {
     life: AtomicU8,
     /// Work outside of the runtime that will come back to it: while there is any, a virtual clock stands still.
     pub(crate) outside: AtomicUsize,
-    /// Where foreign threads list their next task.
-    next_shard: AtomicUsize,
     /// What other crates attach to the runtime.
     pub(crate) extensions: crate::engine::Extensions,
 }
@@ -113,11 +115,11 @@ impl Shared {
             idle: Idle::new(workers),
             life: AtomicU8::new(Life::Open as u8),
             outside: AtomicUsize::new(0),
-            next_shard: AtomicUsize::new(0),
             extensions: crate::engine::Extensions::default(),
         })
     }
 
+    #[inline]
     pub(crate) fn workers(&self) -> usize {
         self.remotes.len()
     }
@@ -127,6 +129,8 @@ impl Shared {
         match self.life.load(SeqCst) {
             0 => Life::Open,
             1 => Life::Closing,
+            2 => Life::Serving,
+            3 => Life::ClosingAgain,
             _ => Life::Closed,
         }
     }
@@ -135,9 +139,14 @@ impl Shared {
         self.life.fetch_max(life as u8, SeqCst);
     }
 
-    /// How many tasks are alive.
-    pub(crate) fn alive(&self) -> usize {
-        self.remotes.iter().map(|remote| remote.tasks.len()).sum()
+    /// Whether no task is alive.
+    ///
+    /// The shards are looked at one after the other, and meanwhile a task in one may create another in one that was looked at before,
+    /// and end. So it takes a second look, in which nothing has been listed since the first: then all were empty at once.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let counts: Vec<_> = self.remotes.iter().map(|remote| remote.tasks.counts()).collect();
+        counts.iter().all(|(len, _)| *len == 0)
+            && self.remotes.iter().zip(&counts).all(|(remote, first)| remote.tasks.counts() == *first)
     }
 
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
@@ -146,8 +155,7 @@ impl Shared {
 
     /// A shard for a task that a foreign thread creates.
     pub(crate) fn foreign_shard(&self) -> u16 {
-        // Relaxed: only spreads the load.
-        (self.next_shard.fetch_add(1, Relaxed) % self.workers()) as u16
+        worker::foreign_place(self.workers()) as u16
     }
 
     /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.
@@ -170,6 +178,7 @@ impl Shared {
         self.remotes[0].parker.unpark();
     }
 
+    #[inline]
     pub(crate) fn pop_pinned(&self) -> Option<Notified> {
         // Acquire: pairs with the store in `push_pinned`.
         if self.pinned_len.load(Acquire) == 0 {
@@ -186,6 +195,7 @@ impl Shared {
     }
 
     /// Wakes a worker for work that was just pushed, if one is needed.
+    #[inline]
     pub(crate) fn notify(&self) {
         if let Some(worker) = self.idle.notify() {
             self.remotes[worker].parker.unpark();
@@ -220,6 +230,7 @@ impl Shared {
     }
 
     /// Takes the task out of a worker's last-in slot.
+    #[inline]
     pub(crate) fn take_lifo(&self, worker: usize) -> Option<Notified> {
         let slot = &self.remotes[worker].lifo;
         // Relaxed: a mere look, to spare the write. AcqRel below: pairs with the swap that put it in.
@@ -233,11 +244,14 @@ impl Shared {
 
     /// Outside work begins; see [`outside`](Self::outside).
     pub(crate) fn outside_begins(&self) {
-        self.outside.fetch_add(1, SeqCst);
+        // Counted for a virtual clock only: it is one line that all threads would write.
+        if self.clock.is_virtual() {
+            self.outside.fetch_add(1, SeqCst);
+        }
     }
 
     pub(crate) fn outside_ends(&self) {
-        if self.outside.fetch_sub(1, SeqCst) == 1 && self.clock.is_virtual() {
+        if self.clock.is_virtual() && self.outside.fetch_sub(1, SeqCst) == 1 {
             self.remotes[0].parker.unpark();
         }
     }
@@ -283,7 +297,7 @@ impl Schedule for Shared {
     }
 
     fn is_closing(&self) -> bool {
-        self.life() != Life::Open
+        !matches!(self.life(), Life::Open | Life::Serving)
     }
 }
 

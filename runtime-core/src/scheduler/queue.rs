@@ -20,6 +20,7 @@ pub(crate) enum LocalQueue {
 }
 
 impl LocalQueue {
+    #[inline]
     pub(crate) fn push(&self, task: Notified) {
         match self {
             Self::Shared(deque) => deque.push(task),
@@ -28,6 +29,7 @@ impl LocalQueue {
         }
     }
 
+    #[inline]
     pub(crate) fn pop(&self) -> Option<Notified> {
         match self {
             Self::Shared(deque) => deque.pop(),
@@ -40,6 +42,7 @@ impl LocalQueue {
         }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Shared(deque) => deque.len(),

@@ -2,9 +2,11 @@
 
 use super::park::TimerSlack;
 use super::queue::{LocalQueue, Random};
-use super::{Life, SENTRY_GRACE, Shared};
+use super::{Life, Remote, SENTRY_GRACE, Shared};
 use crate::current;
+use crate::loom::static_thread_local;
 use crate::task::harness::{self, Ran};
+use crate::task::memory::FreeLists;
 use crate::task::{Kind, Notified};
 use crate::time::TimerShard;
 use runtime_timers::Key;
@@ -34,10 +36,40 @@ const STUCK_SPINS: u32 = 150;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+static_thread_local! {
+    /// The numbers that a thread that is no worker gives to tasks, as `Worker::ids`.
+    static FOREIGN_IDS: Cell<(u64, u64)> = Cell::new((0, 0))
+}
+
 /// A number for a task that is created by no worker.
 pub(crate) fn foreign_id() -> u64 {
-    // Relaxed: only has to be unique.
-    NEXT_ID.fetch_add(1, Relaxed)
+    FOREIGN_IDS.with(take_id)
+}
+
+/// Which of so many places this foreign thread uses at the moment: spreads threads without a counter that they share.
+pub(crate) fn foreign_place(places: usize) -> usize {
+    FOREIGN_IDS.with(|ids| (ids.get().1 / ID_BLOCK) as usize % places)
+}
+
+/// Takes a number out of a block; gets another block when it is used up.
+fn take_id(ids: &Cell<(u64, u64)>) -> u64 {
+    let (mut next, mut end) = ids.get();
+    if next == end {
+        // Relaxed: only has to be unique.
+        next = NEXT_ID.fetch_add(ID_BLOCK, Relaxed);
+        end = next + ID_BLOCK;
+    }
+    ids.set((next + 1, end));
+    next
+}
+
+/// What the sentry sees in the last-in slots.
+enum Slots {
+    Empty,
+    /// There is something in one, and its owner is at work.
+    InUse,
+    /// This one's owner was stuck.
+    Taken(Notified),
 }
 
 pub(crate) struct Worker {
@@ -56,6 +88,8 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     /// How many eager tasks are on the stack.
     eager_depth: Cell<u32>,
+    /// Memory of ended tasks.
+    memory: FreeLists,
     random: Random,
 }
 
@@ -70,22 +104,25 @@ pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 /// As [`with_current`], for what cannot work elsewhere.
 #[track_caller]
 pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R) -> R {
-    with_current(|worker| match worker {
-        Some(worker) => f(worker),
+    // Not inside of the closure, which would be blamed instead of the caller.
+    match with_current(|worker| worker.map(f)) {
+        Some(result) => result,
         None => panic!(
             "`{what}` needs a runtime, and this thread is running none: call it inside of `runtime::run` or \
              `#[runtime::main]`, or use a `Handle` (from another thread: `run_coroutine_threadsafe`)"
         ),
-    })
+    }
 }
 
 struct Left {
     before: *const (),
+    memory: *const FreeLists,
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
         current::set_worker(self.before);
+        current::set_free_lists(self.memory);
     }
 }
 
@@ -102,6 +139,7 @@ impl Worker {
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
+            memory: FreeLists::new(),
             random,
         }
     }
@@ -116,7 +154,10 @@ impl Worker {
 
     /// Makes this thread the worker while `f` runs.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()) };
+        let _left = Left {
+            before: current::set_worker(std::ptr::from_ref(self).cast()),
+            memory: current::set_free_lists(&raw const self.memory),
+        };
         let parker = &self.shared.remotes[self.index].parker;
         parker.adopt_thread();
         let slack = TimerSlack::finest();
@@ -127,19 +168,15 @@ impl Worker {
     }
 
     /// The next task number.
+    #[inline]
     pub(crate) fn next_id(&self) -> u64 {
-        let (mut next, mut end) = self.ids.get();
-        if next == end {
-            next = NEXT_ID.fetch_add(ID_BLOCK, Relaxed);
-            end = next + ID_BLOCK;
-        }
-        self.ids.set((next + 1, end));
-        next
+        take_id(&self.ids)
     }
 
     // Pushing.
 
     /// Takes a task that was woken or created here. Gives it back if only worker 0 may run it and this is another.
+    #[inline]
     pub(crate) fn push_woken(&self, task: Notified) -> Option<Notified> {
         if task.header().kind == Kind::Main {
             return self.push_main(task);
@@ -160,12 +197,19 @@ impl Worker {
             }
             return;
         }
-        let alone = self.shared.workers() == 1;
-        let first = alone || self.queue.len() == 0;
+        // With nothing before it, it is what this worker runs next, and nobody needs to be told.
+        let is_next = self.shared.workers() == 1 || self.ready() == 0;
         self.queue.push(task);
-        if !first {
+        if !is_next {
             self.shared.notify();
         }
+    }
+
+    /// How many tasks are ready in the own queue and slot.
+    fn ready(&self) -> usize {
+        // Relaxed: written by this worker, and emptied by the sentry, who then runs the task.
+        let slot = self.shared.remotes[self.index].lifo.load(Relaxed);
+        self.queue.len() + usize::from(!slot.is_null())
     }
 
     fn push_main(&self, task: Notified) -> Option<Notified> {
@@ -176,10 +220,11 @@ impl Worker {
         if self.index != 0 {
             return Some(task);
         }
-        self.main.set(Some((task, self.queue.len())));
+        self.main.set(Some((task, self.ready())));
         None
     }
 
+    #[inline]
     fn push_lifo(&self, task: Notified) {
         let slot = &self.shared.remotes[self.index].lifo;
         // AcqRel: pairs with the swap that takes it out. Together with `is_watched` and the sentry's announcement SeqCst-like on
@@ -220,7 +265,11 @@ impl Worker {
         let ran = harness::run_eagerly(task, &*self.shared);
         self.eager_depth.set(depth);
         if let Ran::Again(task) = ran {
-            self.push_yielded(task);
+            self.queue.push(task);
+            if self.shared.workers() > 1 {
+                // Its creator is still being polled, and may be for long.
+                self.shared.notify();
+            }
         }
     }
 
@@ -235,13 +284,35 @@ impl Worker {
         while !done() {
             match self.next_task() {
                 Some(task) => self.run(task),
-                None if self.shared.clock.now() >= deadline => break,
                 None => self.rest(deadline, &done),
+            }
+            if self.is_over(deadline) {
+                break;
             }
         }
         self.stop_searching();
+        self.hand_over();
     }
 
+    /// Whether the deadline has passed; looked at now and then, also when there is always something to do.
+    fn is_over(&self, deadline: u64) -> bool {
+        deadline != u64::MAX && self.tick.get().is_multiple_of(TIMER_INTERVAL) && self.shared.clock.now() >= deadline
+    }
+
+    /// Leaving: what is ready here is for the others, who have not been told of the first in the queue, nor need have seen the slot.
+    fn hand_over(&self) {
+        if self.shared.workers() == 1 {
+            return;
+        }
+        if let Some(task) = self.shared.take_lifo(self.index) {
+            self.queue.push(task);
+        }
+        if self.queue.len() > 0 {
+            self.shared.notify();
+        }
+    }
+
+    #[inline]
     fn run(&self, task: Notified) {
         self.stop_searching();
         let polls = &self.shared.remotes[self.index].polls;
@@ -253,35 +324,46 @@ impl Worker {
     }
 
     /// A task that this worker can run without searching.
+    #[inline]
     fn next_task(&self) -> Option<Notified> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
-        if tick % TIMER_INTERVAL == 0 {
+        if tick.is_multiple_of(TIMER_INTERVAL) {
             self.fire_timers();
         }
-        if tick % INJECTOR_INTERVAL == 0
-            && let Some(task) = self.shared.injector.steal()
+        if tick.is_multiple_of(INJECTOR_INTERVAL)
+            && let Some(task) = self.pinned_of_one().or_else(|| self.shared.injector.steal())
         {
             return Some(task);
         }
-        self.next_main().or_else(|| self.next_local()).or_else(|| self.next_injected())
+        let next = self.next_main().or_else(|| self.next_local()).or_else(|| self.next_injected());
+        // Last, because what main was to wait for may have been stolen meanwhile.
+        next.or_else(|| self.main.take().map(|(main, _)| main))
     }
 
+    /// Main when it is its turn. (Worker 0 of several only.)
+    #[inline]
     fn next_main(&self) -> Option<Notified> {
         if self.index != 0 || self.shared.workers() == 1 {
             return None;
         }
-        if let Some(task) = self.shared.pop_pinned() {
-            return Some(task);
+        if let Some(main) = self.shared.pop_pinned() {
+            // Woken by others. One task goes first, or main could keep all that are here waiting.
+            self.main.set(Some((main, 1)));
         }
-        let (task, wait) = self.main.take()?;
-        if wait == 0 || self.queue.len() == 0 {
-            return Some(task);
+        let (main, wait) = self.main.take()?;
+        if wait > 0 && self.ready() > 0 {
+            self.main.set(Some((main, wait - 1)));
+            return None;
         }
-        self.main.set(Some((task, wait - 1)));
-        None
+        if self.queue.len() > 0 {
+            // Perhaps nobody was told of the first in the queue, because it was what this worker would run next.
+            self.shared.notify();
+        }
+        Some(main)
     }
 
+    #[inline]
     fn next_local(&self) -> Option<Notified> {
         if self.shared.workers() == 1 {
             return self.queue.pop();
@@ -302,7 +384,14 @@ impl Worker {
             return self.pinned_of_one();
         }
         match self.queue.shared() {
-            Some(queue) => self.shared.injector.steal_into(queue),
+            Some(queue) => {
+                let task = self.shared.injector.steal_into(queue);
+                if self.queue.len() > 0 {
+                    // On their way from one queue to the other they were in none, and may have been missed.
+                    self.shared.notify();
+                }
+                task
+            }
             // One worker: all that is there, in its order.
             None => {
                 while let Some(task) = self.shared.injector.steal() {
@@ -315,14 +404,14 @@ impl Worker {
 
     /// The main future woken from outside, where there is but one worker.
     fn pinned_of_one(&self) -> Option<Notified> {
-        if self.index == 0 { self.shared.pop_pinned() } else { None }
+        if self.shared.workers() == 1 { self.shared.pop_pinned() } else { None }
     }
 
     /// Fires own timers that are due; with several workers, also those of owners who are late.
     fn fire_timers(&self) -> bool {
         let own = self.timers();
-        if own.next() == u64::MAX && self.shared.workers() == 1 {
-            return false;
+        if self.shared.workers() == 1 {
+            return own.next() != u64::MAX && own.fire_callbacks_first(self.shared.clock.now());
         }
         let others = self.shared.next_timer_of_others(self.index);
         if own.next().min(others) == u64::MAX {
@@ -359,6 +448,7 @@ impl Worker {
     }
 
     /// The searcher has found work, or gives up looking because it stops altogether.
+    #[inline]
     fn stop_searching(&self) {
         if self.searching.replace(false) && self.shared.idle.end_search() && self.shared.has_work() {
             // The last searcher passes the duty on.
@@ -394,12 +484,25 @@ impl Worker {
         let mut rounds = 0;
         let mut found = None;
         while !self.must_not_sleep(done) {
-            let wake_at = self.timers().next().min(deadline);
-            let wake_at = if sentry { self.announce(wake_at, rounds) } else { wake_at };
-            if sentry && (rounds == 0 || found.is_none()) {
-                found = self.look_at_slots();
-                if found.is_some() {
+            let mut wake_at = self.timers().next().min(deadline);
+            if sentry {
+                wake_at = self.announce(wake_at, rounds);
+                // After the announcement, on account of which others may have kept silent: queues and slots once more.
+                if self.shared.has_work() {
                     break;
+                }
+                match self.look_at_slots() {
+                    Slots::Empty => {}
+                    Slots::Taken(task) => {
+                        found = Some(task);
+                        break;
+                    }
+                    Slots::InUse if rounds > 0 => {}
+                    Slots::InUse => {
+                        // Not to be left alone: its owner may be getting stuck just now.
+                        rounds = WATCH_ROUNDS;
+                        continue;
+                    }
                 }
             }
             let timed_out = !self.park_until(wake_at);
@@ -444,7 +547,8 @@ impl Worker {
     }
 
     /// As the sentry: takes the last-in task of a worker that is stuck in a poll.
-    fn look_at_slots(&self) -> Option<Notified> {
+    fn look_at_slots(&self) -> Slots {
+        let mut slots = Slots::Empty;
         for (index, remote) in self.shared.remotes.iter().enumerate() {
             if index == self.index || remote.lifo.load(Relaxed).is_null() {
                 continue;
@@ -456,16 +560,19 @@ impl Worker {
             if remote.polls.load(Relaxed) == polls
                 && let Some(task) = self.shared.take_lifo(index)
             {
-                return Some(task);
+                return Slots::Taken(task);
             }
+            slots = Slots::InUse;
         }
-        None
+        slots
     }
 
+    /// No longer the sentry. Whoever kept silent because of this one's announcement has to be looked after by another, also by one
+    /// who has the post by now: what this one announced last may have stood over that one's announcement.
     fn leave_post(&self) {
         self.shared.idle.announce_lookout(u64::MAX, false);
-        let pending = self.shared.remotes.iter().any(|remote| remote.timers.next() != u64::MAX);
-        if pending && self.shared.idle.post_is_vacant() {
+        let waits = |remote: &Remote| remote.timers.next() != u64::MAX || !remote.lifo.load(Relaxed).is_null();
+        if self.shared.remotes.iter().any(|remote| waits(remote)) {
             self.shared.call_sentry();
         }
     }
@@ -489,6 +596,9 @@ impl Worker {
         let next = self.timers().next().min(deadline);
         if self.shared.clock.is_virtual() && next != u64::MAX && self.shared.outside.load(Acquire) == 0 {
             self.shared.clock.advance_to(next);
+            // Nothing fires if it was the deadline of a timer that has been cancelled: then the next one is looked up.
+            self.fire_timers();
+            return;
         }
         if self.fire_timers() {
             return;

@@ -1,6 +1,6 @@
 //! Catchers: `catch_cancelled` and `intercept`.
 
-use super::node::{Deliver, Node, path, with_frame};
+use super::node::{Delivery, Node, path};
 use super::raise;
 use crate::task::error::CancelledError;
 use pin_project_lite::pin_project;
@@ -63,6 +63,7 @@ impl<F: Future> Future for CatchCancelled<F> {
         let mut this = self.project();
         let caught = match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
             Caught::Ready(output) => {
+                this.node.deliver_again_outside();
                 this.node.leave();
                 this.inner.set(None);
                 return Poll::Ready(Ok(output));
@@ -100,18 +101,15 @@ enum Caught<T> {
 
 /// What all catchers with a future inside do: leave the request to a catcher below, or take it.
 fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Caught<T> {
-    let on_path = node.started;
-    let innermost = !node.has_catcher();
-    let taken_before = with_frame(|frame| match frame.and_then(|frame| frame.delivery()) {
-        Some(delivery) if on_path && innermost => Err(delivery.take()),
-        Some(delivery) if on_path => Ok(Some(delivery.taken())),
-        _ => Ok(None),
-    });
-    let taken_before = match taken_before {
-        Ok(taken) => taken,
-        Err(error) => return Caught::Delivered(error),
-    };
-    let polled = node.poll(cx, Deliver::FromOutside, 0, poll);
+    let incoming = node.mark.incoming();
+    let delivery = incoming.get();
+    if let Some(delivery) = delivery
+        && !node.has_catcher()
+    {
+        return Caught::Delivered(delivery.take());
+    }
+    let taken_before = delivery.map(Delivery::taken);
+    let polled = node.poll(cx, delivery, 0, poll);
     if let Poll::Ready(output) = polled.poll {
         return Caught::Ready(output);
     }
@@ -119,16 +117,17 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
         return Caught::Unwound(error);
     }
     // The catchers that were below in the last poll may be gone, or were not reached: then it is this one's turn.
-    let left_over = with_frame(|frame| match (taken_before, frame.and_then(|frame| frame.delivery())) {
-        (Some(before), Some(delivery)) if delivery.taken() == before => Some(delivery.take()),
-        _ => None,
-    });
-    left_over.map_or(Caught::Pending, Caught::Delivered)
+    match delivery {
+        Some(delivery) if Some(delivery.taken()) == taken_before && !delivery.may_wait(node.below()) => {
+            Caught::Delivered(delivery.take())
+        }
+        _ => Caught::Pending,
+    }
 }
 
 /// Runs a future that is told of cancellation instead of being dropped by it.
 ///
-/// When a request reaches this place, `handler` is called with it and the inner future goes on: it should then come to its
+/// When a request reaches this place, `handler` is called with the inner future and the request, and the inner future goes on: it should then come to its
 /// end soon, because the handler cancelled what it waits for. The result says whether there was a request; to let it
 /// unwind further is up to the caller ([`Intercepted::reraise`]). While the inner future goes on after a
 /// request, a cancellation that unwinds past this place waits for it.
@@ -148,7 +147,7 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
 /// testing::block_on(async {
 ///     let outer = create_task(async {
 ///         let child = create_task(sleep(Duration::MAX));
-///         let all_ended = intercept(child.wait(), |request| {
+///         let all_ended = intercept(child.wait(), |_, request| {
 ///             child.cancel_by(request);
 ///         })
 ///         .await;
@@ -160,7 +159,10 @@ fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut
 ///     assert!(outer.await.unwrap_err().is_cancelled());
 /// });
 /// ```
-pub fn intercept<F: IntoFuture, H: FnMut(&CancelledError)>(future: F, handler: H) -> Intercept<F::IntoFuture, H> {
+pub fn intercept<F: IntoFuture, H>(future: F, handler: H) -> Intercept<F::IntoFuture, H>
+where
+    H: FnMut(Pin<&mut F::IntoFuture>, &CancelledError),
+{
     Intercept { inner: Some(future.into_future()), handler, cancelled: None, node: Node::default() }
 }
 
@@ -174,6 +176,13 @@ pin_project! {
         // The first request that arrived.
         cancelled: Option<CancelledError>,
         node: Node,
+    }
+}
+
+impl<F, H> Intercept<F, H> {
+    /// The inner future, to change it before the first poll; `None` after the end.
+    pub fn get_mut(&mut self) -> Option<&mut F> {
+        self.inner.as_mut()
     }
 }
 
@@ -196,7 +205,7 @@ impl<T> Intercepted<T> {
     }
 }
 
-impl<F: Future, H: FnMut(&CancelledError)> Future for Intercept<F, H> {
+impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, H> {
     type Output = Intercepted<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -205,10 +214,11 @@ impl<F: Future, H: FnMut(&CancelledError)> Future for Intercept<F, H> {
             match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
                 Caught::Ready(output) => break output,
                 Caught::Delivered(error) => {
-                    (this.handler)(&error);
+                    let inner = this.inner.as_mut().as_pin_mut().expect("polled after completion");
+                    (this.handler)(inner, &error);
                     this.cancelled.get_or_insert(error);
                     // The handler may have made the inner future ready, and it must register its waker in any case.
-                    let polled = this.node.poll(cx, Deliver::Nothing, 0, |cx| poll_some(this.inner.as_mut(), cx));
+                    let polled = this.node.poll(cx, None, 0, |cx| poll_some(this.inner.as_mut(), cx));
                     match (polled.poll, polled.unwound) {
                         (Poll::Ready(output), _) => break output,
                         (Poll::Pending, Some(error)) => raise(error),
@@ -222,6 +232,7 @@ impl<F: Future, H: FnMut(&CancelledError)> Future for Intercept<F, H> {
             this.node.settle(cx, path::CATCHER | holding);
             return Poll::Pending;
         };
+        this.node.deliver_again_outside();
         this.node.leave();
         this.inner.set(None);
         Poll::Ready(Intercepted { output, cancelled: this.cancelled.take() })

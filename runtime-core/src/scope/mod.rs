@@ -19,7 +19,9 @@
 //!    pending, but for a task, which is dropped unpolled.
 //! 2. A catcher is **on the path** if it returned pending in the last poll of the scope around it, or if it waits on a waker
 //!    other than that of the scope around it (`FuturesUnordered` gives such wakers out). A request meets the innermost catchers on
-//!    the path: one in a straight line; one per branch under `join!`. Each of them gets it once.
+//!    the path: one in a straight line; one per branch under `join!`. Each of them gets it once. What was polled through a `&mut`
+//!    earlier, and then left alone for a poll or more, is not on the path when somebody comes back to it. (Left and come back to within
+//!    two polls in a row, it cannot be told from a branch of a `join!`.)
 //! 3. Without a catcher on the path the scope drops its future without polling it. With catchers it polls: first
 //!    it wakes those that wait on wakers of their own, then it polls its future in *delivery* mode, in which a catcher without
 //!    another one below it takes the request. If nobody has taken it when that poll returns, the future is dropped.
@@ -52,10 +54,13 @@ mod when;
 
 pub use catch::{CatchCancelled, Intercept, Intercepted, catch_cancelled, intercept};
 pub(crate) use node::with_frame;
-pub(crate) use node::{Delivery, Frame, Place, RootPoll, WakeList, path, poll_root};
+#[cfg(all(test, loom))]
+pub(crate) use node::{Delivery, Place};
+pub(crate) use node::{Frame, Mark, RootPoll, WakeList, path, poll_root};
 pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 
 use crate::task::error::CancelledError;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -87,6 +92,44 @@ impl CancelledError {
         Raise(self).await;
         unreachable!("a raised cancellation does not come back")
     }
+
+    /// [`reraise`](Self::reraise) for hand-written futures: call it at every poll from then on, and return pending.
+    ///
+    /// # Panics
+    ///
+    /// As [`reraise`](Self::reraise).
+    #[track_caller]
+    pub fn poll_reraise(&self) -> Poll<Infallible> {
+        raise(self.clone());
+        Poll::Pending
+    }
+
+    /// Makes the cancellation pending again: it is delivered at the next suspension of the code that goes on from here.
+    ///
+    /// For combinators that caught a cancellation but have to return something more urgent first, as a task group does
+    /// with the failures of its children. No request is counted. Outside of any task it does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelledError, create_task, testing, yield_now};
+    ///
+    /// testing::block_on(async {
+    ///     let task = create_task(async {
+    ///         CancelledError::new("later").redeliver();
+    ///         // Goes on up to the next suspension.
+    ///         yield_now().await;
+    ///     });
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    pub fn redeliver(self) {
+        node::with_frame(|frame| {
+            if let Some(frame) = frame {
+                frame.redeliver(self);
+            }
+        });
+    }
 }
 
 /// Raises at every poll, never ready.
@@ -114,9 +157,10 @@ pub(crate) fn raise(error: CancelledError) {
     });
 }
 
-/// The request that is being delivered to a catcher without a future of its own, which takes it with this call.
-pub(crate) fn take_delivery() -> Option<CancelledError> {
-    node::with_frame(|frame| frame.and_then(|frame| frame.delivery()).map(Delivery::take))
+/// The request that is being delivered to a catcher without a future of its own, which takes it with this call; and the number of
+/// the task, if it is a request of the task itself and not of a scope in it.
+pub(crate) fn take_delivery(mark: &Mark) -> Option<(CancelledError, Option<u64>)> {
+    mark.incoming().get().map(|delivery| (delivery.take(), delivery.task()))
 }
 
 /// The requests of the scopes around the running code, without the task's own.

@@ -4,7 +4,9 @@ use crate::current;
 use crate::loom::Mutex;
 use crate::task::cell::Header;
 use crate::task::error::CancelledError;
+use crate::task::harness;
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -16,18 +18,44 @@ pub(crate) mod path {
     pub(crate) const HOLDING: u8 = 2;
     /// (Root only) a cancellation has been raised and waits for those who hold; it is kept in the cold part.
     pub(crate) const DEFERRED: u8 = 4;
+    /// A catcher with a waker of its own was woken for a request, and has not been polled since.
+    pub(crate) const UNREACHED: u8 = 8;
 }
+
+/// How often a request that nobody has taken is delivered again while woken catchers have not had their turn (`FuturesUnordered` ends a
+/// poll early when its futures wake themselves). Picked out of thin air: enough for a set of some hundred such futures.
+pub(crate) const TRIES: u16 = 256;
 
 /// A request on its way: lives on the stack of the scope that delivers it.
 pub(crate) struct Delivery {
     error: CancelledError,
+    /// The task whose own request it is; 0 for one of an inner scope.
+    task: u64,
+    /// Nobody waits any longer for those who were not reached.
+    last: bool,
     /// How many catchers took it in this poll.
     taken: Cell<u32>,
 }
 
 impl Delivery {
+    #[inline]
     pub(crate) fn new(error: CancelledError) -> Self {
-        Self { error, taken: Cell::new(0) }
+        Self { error, task: 0, last: false, taken: Cell::new(0) }
+    }
+
+    /// As `new`, for the try with this number.
+    pub(crate) fn of_try(error: CancelledError, tries: u16) -> Self {
+        Self { last: tries >= TRIES, ..Self::new(error) }
+    }
+
+    /// After a poll in which nobody took it: whether to wait for those `below` who have not had their turn yet.
+    pub(crate) fn may_wait(&self, below: u8) -> bool {
+        !self.last && below & path::UNREACHED != 0
+    }
+
+    /// The number of the task whose own request it is.
+    pub(crate) fn task(&self) -> Option<u64> {
+        (self.task != 0).then_some(self.task)
     }
 
     /// Takes it: the caller does something about it.
@@ -53,15 +81,22 @@ pub(crate) struct Frame {
     requests: u32,
     /// The task, when this is its frame; null otherwise.
     root: *const Header,
+    /// The number of this poll; 0 until somebody below asks for it.
+    serial: Cell<u32>,
+    /// The number of the poll of this scope or catcher before this one.
+    previous: u32,
     /// What is below, as far as it was polled this time.
     path: Cell<u8>,
     /// A cancellation that unwinds to this frame.
     raised: Cell<Option<CancelledError>>,
+    /// A cancellation that is to be delivered again, at the next suspension below. For a root in the task's cold part instead.
+    again: Cell<Option<CancelledError>>,
     /// Catchers below that have wakers of their own. For a root in the task's cold part instead.
     wakes: RefCell<Option<Arc<WakeList>>>,
 }
 
 /// Runs `f` with the innermost frame.
+#[inline]
 pub(crate) fn with_frame<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
     let frame = current::frame();
     // SAFETY: `Entered` makes a frame current only while it lives on the stack below, and takes it back before it goes,
@@ -77,22 +112,27 @@ impl Frame {
             delivery,
             requests: 0,
             root: std::ptr::null(),
+            serial: Cell::new(0),
+            previous: 0,
             path: Cell::new(0),
             raised: Cell::new(None),
+            again: Cell::new(None),
             wakes: RefCell::new(None),
         }
-    }
-
-    /// The request that is being delivered in this poll.
-    pub(crate) fn delivery(&self) -> Option<&Delivery> {
-        // SAFETY: it lives on the stack of a scope whose poll is around this one, hence longer than this frame.
-        unsafe { self.delivery.as_ref() }
     }
 
     /// Lets a cancellation unwind to this frame. The first one counts.
     pub(crate) fn raise(&self, error: CancelledError) {
         let before = self.raised.take();
         self.raised.set(Some(before.unwrap_or(error)));
+    }
+
+    /// Makes a cancellation pending for the next suspension below this frame.
+    pub(crate) fn redeliver(&self, error: CancelledError) {
+        match self.root() {
+            Some(task) => harness::redeliver(task, error),
+            None => self.again.set(Some(error)),
+        }
     }
 
     fn parent(&self) -> Option<&Frame> {
@@ -109,6 +149,7 @@ impl Frame {
         self.root().map_or(self.requests, |task| task.state.load().requests())
     }
 
+    #[inline]
     fn has_waker(&self, waker: &Waker) -> bool {
         // SAFETY: the waker is borrowed by the poll that this frame stands for.
         unsafe { &*self.waker }.will_wake(waker)
@@ -121,13 +162,95 @@ impl Frame {
         }
     }
 
-    /// Something below has returned pending: `bits` say what it is, `place` is where it registers if it has to.
-    pub(crate) fn settle(&self, cx: &Context<'_>, bits: u8, place: &mut Option<Place>) {
+    /// Something below has returned pending: `bits` say what it is, `mark` is where that is remembered.
+    #[inline]
+    pub(crate) fn settle(&self, cx: &Context<'_>, bits: u8, mark: &mut Mark) {
         self.path.set(self.path.get() | bits);
+        mark.serial = self.serial();
         if bits == 0 || self.has_waker(cx.waker()) {
-            drop(place.take());
+            drop(mark.place.take());
         } else {
-            Place::update(place, || self.wake_list(), cx.waker(), bits);
+            Place::update(&mut mark.place, || self.wake_list(), cx.waker(), bits);
+        }
+    }
+
+    /// Whether `mark` was left in the last poll of this frame's scope, or waits here on a waker of its own (rule 2). Something that was
+    /// polled earlier and then left alone for a while is not on the path, nor is what was polled somewhere else.
+    pub(crate) fn has_on_path(&self, mark: &Mark) -> bool {
+        mark.serial != 0 && mark.serial == self.previous
+            || mark.place.as_ref().is_some_and(|place| self.owns(&place.list))
+    }
+
+    fn owns(&self, list: &Arc<WakeList>) -> bool {
+        match self.root() {
+            Some(task) => {
+                task.cold_if_any().and_then(|cold| cold.wakes.get()).is_some_and(|own| Arc::ptr_eq(own, list))
+            }
+            None => self.wakes.borrow().as_ref().is_some_and(|own| Arc::ptr_eq(own, list)),
+        }
+    }
+
+    /// Whether something with this mark has raised to this frame in this very poll.
+    pub(crate) fn is_unwinding(&self, mark: &Mark) -> bool {
+        let raised = self.raised.take();
+        let is_raised = raised.is_some();
+        self.raised.set(raised);
+        is_raised && mark.serial == self.serial.get()
+    }
+
+    fn serial(&self) -> u32 {
+        if self.serial.get() == 0 {
+            self.serial.set(current::next_serial());
+        }
+        self.serial.get()
+    }
+}
+
+/// What a scope, a catcher or an await remembers of the last poll in which it returned pending.
+#[derive(Default)]
+pub(crate) struct Mark {
+    /// The number of the poll of the frame around; 0 for none.
+    serial: u32,
+    /// The place in that frame's wake list, if the waker was another than the frame's.
+    place: Option<Place>,
+}
+
+impl Mark {
+    /// As [`Frame::settle`] for something that is on its way out: it is met again in the next poll, but is no catcher.
+    pub(crate) fn unwinding(&mut self) {
+        drop(self.place.take());
+        with_frame(|frame| self.serial = frame.map_or(0, Frame::serial));
+    }
+
+    /// The request that reaches something with this mark from further out.
+    pub(crate) fn incoming(&self) -> Incoming {
+        let late = self.place.as_ref().and_then(Place::take_request);
+        with_frame(|frame| match frame.filter(|frame| frame.has_on_path(self)) {
+            Some(frame) => match NonNull::new(frame.delivery.cast_mut()) {
+                Some(delivery) => Incoming::Now(delivery),
+                None => late.map_or(Incoming::Nothing, Incoming::Late),
+            },
+            None => Incoming::Nothing,
+        })
+    }
+}
+
+/// A request that reaches a scope, a catcher or an await in the poll that has just begun.
+pub(crate) enum Incoming {
+    Nothing,
+    /// It is being delivered by a poll further out.
+    Now(NonNull<Delivery>),
+    /// It was delivered by an earlier poll further out, which woke this one but did not get as far as polling it.
+    Late(Delivery),
+}
+
+impl Incoming {
+    pub(crate) fn get(&self) -> Option<&Delivery> {
+        match self {
+            Self::Nothing => None,
+            // SAFETY: it lives on the stack of a scope whose poll is around this one; the value is used in this poll only.
+            Self::Now(delivery) => Some(unsafe { delivery.as_ref() }),
+            Self::Late(delivery) => Some(delivery),
         }
     }
 }
@@ -179,22 +302,16 @@ pub(crate) struct Node {
     pub(crate) started: bool,
     /// What was below in the last poll.
     path: u8,
+    /// The number of the last poll, if it ended with catchers below.
+    serial: u32,
     /// Catchers below with wakers of their own.
     wakes: Option<Arc<WakeList>>,
-    /// The place in the list of the frame around, if this node has a waker of its own.
-    place: Option<Place>,
+    /// The last poll as the frame around saw it.
+    pub(crate) mark: Mark,
     /// A raised cancellation that waits for those who hold (rule 8).
-    pub(crate) deferred: Option<CancelledError>,
-}
-
-/// Which request goes inwards with a poll.
-pub(crate) enum Deliver<'a> {
-    /// The one that is being delivered from further out, if any.
-    FromOutside,
-    /// One of this scope.
-    Own(&'a Delivery),
-    /// None: this catcher has taken it.
-    Nothing,
+    deferred: Option<CancelledError>,
+    /// A cancellation to be delivered below at the next poll (`CancelledError::redeliver`).
+    again: Option<CancelledError>,
 }
 
 /// What came of polling inside of a frame.
@@ -206,11 +323,13 @@ pub(crate) struct Polled<T> {
 
 impl Node {
     /// Whether a catcher is on the path below (rule 2).
+    #[inline]
     pub(crate) fn has_catcher(&self) -> bool {
         self.below() & path::CATCHER != 0
     }
 
-    fn below(&self) -> u8 {
+    #[inline]
+    pub(crate) fn below(&self) -> u8 {
         self.path | self.wakes.as_ref().map_or(0, |list| list.path())
     }
 
@@ -218,43 +337,69 @@ impl Node {
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
-        deliver: Deliver<'_>,
+        deliver: Option<&Delivery>,
         requests: u32,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Polled<T> {
-        let delivery = match deliver {
-            Deliver::FromOutside => with_frame(|parent| parent.map_or(std::ptr::null(), |parent| parent.delivery)),
-            Deliver::Own(delivery) => std::ptr::from_ref(delivery),
-            Deliver::Nothing => std::ptr::null(),
-        };
-        if !delivery.is_null()
-            && let Some(list) = &self.wakes
+        let again = self.again.take().map(Delivery::new);
+        if let Some(again) = &again
+            && !self.has_catcher()
         {
-            list.wake_all();
+            return Polled { poll: Poll::Pending, unwound: Some(again.take()) };
         }
+        // One from outside that comes at the same time is delivered in its place.
+        let deliver = deliver.or(again.as_ref());
+        if let (Some(delivery), Some(list)) = (deliver, &self.wakes) {
+            list.wake_all(delivery);
+        }
+        let delivery = deliver.map_or(std::ptr::null(), std::ptr::from_ref);
         self.started = true;
-        let frame =
-            Frame { requests, wakes: RefCell::new(self.wakes.take()), ..Frame::new(current::frame(), cx, delivery) };
+        let frame = Frame {
+            requests,
+            previous: self.serial,
+            wakes: RefCell::new(self.wakes.take()),
+            ..Frame::new(current::frame(), cx, delivery)
+        };
         let entered = Entered::new(&frame);
         let poll = poll(cx);
         drop(entered);
         self.wakes = frame.wakes.take();
         self.path = frame.path.get();
+        self.serial = frame.serial.get();
         if let Some(error) = frame.raised.take() {
             self.deferred.get_or_insert(error);
+        }
+        self.again = frame.again.take();
+        if poll.is_pending() {
+            if self.again.is_some() {
+                cx.waker().wake_by_ref();
+            }
+            if let Some(again) = &again
+                && std::ptr::eq(delivery, again)
+                && again.taken() == 0
+            {
+                self.deferred.get_or_insert(again.take());
+            }
         }
         let held = poll.is_ready() || self.below() & path::HOLDING != 0;
         let unwound = if held { None } else { self.deferred.take() };
         Polled { poll, unwound }
     }
 
+    /// The inner future has ended with a cancellation still to be delivered again: that is now up to what is further out.
+    pub(crate) fn deliver_again_outside(&mut self) {
+        if let Some(error) = self.again.take() {
+            error.redeliver();
+        }
+    }
+
     /// The poll ends pending: tells the frame around what is below, `own` included.
     pub(crate) fn settle(&mut self, cx: &Context<'_>, own: u8) {
         let bits = self.below() | own;
-        let place = &mut self.place;
+        let mark = &mut self.mark;
         with_frame(|parent| match parent {
-            Some(parent) => parent.settle(cx, bits, place),
-            None => drop(place.take()),
+            Some(parent) => parent.settle(cx, bits, mark),
+            None => *mark = Mark::default(),
         });
     }
 
@@ -273,6 +418,7 @@ pub(crate) enum RootPoll {
 }
 
 /// Polls a task's future in its root frame. `request` is what `State::take_request` found.
+#[inline]
 pub(crate) fn poll_root(
     task: &Header,
     cx: &mut Context<'_>,
@@ -286,20 +432,38 @@ pub(crate) fn poll_root(
     if first || root_below(task) & path::CATCHER == 0 {
         return RootPoll::Cancelled(error);
     }
-    if let Some(list) = task.cold_if_any().and_then(|cold| cold.wakes.get()) {
-        list.wake_all();
+    let cold = task.cold_if_any();
+    let tries = cold.map_or(0, |cold| std::mem::take(&mut cold.inner.lock().tries));
+    let delivery = Delivery { task: task.id, ..Delivery::of_try(error, tries) };
+    if let Some(list) = cold.and_then(|cold| cold.wakes.get()) {
+        list.wake_all(&delivery);
     }
-    let delivery = Delivery::new(error);
     match poll_in_root(task, cx, Some(&delivery), poll) {
-        RootPoll::Pending if delivery.taken() == 0 => RootPoll::Cancelled(delivery.take()),
+        RootPoll::Pending if delivery.taken() == 0 => {
+            if !delivery.may_wait(root_below(task)) {
+                return RootPoll::Cancelled(delivery.take());
+            }
+            try_again(task, delivery.take(), tries);
+            RootPoll::Pending
+        }
         other => other,
     }
+}
+
+/// Nobody has taken the request, but some who were woken for it have not had their turn: makes it pending again, for the last time if
+/// the poll has not woken itself, so that their turn will not come either.
+#[cold]
+fn try_again(task: &Header, error: CancelledError, tries: u16) {
+    let woken = task.state.load().has(crate::task::state::NOTIFIED);
+    task.cold().inner.lock().tries = if woken { tries + 1 } else { TRIES };
+    harness::redeliver(task, error);
 }
 
 fn root_below(task: &Header) -> u8 {
     task.path.get() | task.cold_if_any().and_then(|cold| cold.wakes.get()).map_or(0, |list| list.path())
 }
 
+#[inline]
 fn poll_in_root(
     task: &Header,
     cx: &mut Context<'_>,
@@ -307,12 +471,16 @@ fn poll_in_root(
     poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
 ) -> RootPoll {
     let delivery = delivery.map_or(std::ptr::null(), std::ptr::from_ref);
-    let frame = Frame { root: task, ..Frame::new(std::ptr::null(), cx, delivery) };
+    let previous = task.serial.get();
+    let frame = Frame { root: task, previous, ..Frame::new(std::ptr::null(), cx, delivery) };
     let entered = Entered::new(&frame);
     let poll = poll(cx);
     drop(entered);
     if poll.is_ready() {
         return RootPoll::Ready;
+    }
+    if previous | frame.serial.get() != 0 {
+        task.serial.set(frame.serial.get());
     }
     let deferred = task.path.get() & path::DEFERRED;
     task.path.set(frame.path.get() | deferred);
@@ -346,17 +514,37 @@ struct WakeEntries {
     free: Vec<usize>,
     /// How many hold.
     holding: usize,
+    /// How many were woken for a request and not polled since.
+    unreached: usize,
 }
 
 struct WakeEntry {
     /// `None` after it was woken, until it registers again.
     waker: Option<Waker>,
+    /// The request that it was woken for, and whose task's it is, until it is polled.
+    request: Option<(CancelledError, u64)>,
     holding: bool,
 }
 
 impl WakeList {
-    /// Wakes all, with nothing locked.
-    pub(crate) fn wake_all(&self) {
+    /// Leaves the request with all of them and wakes them, with nothing locked.
+    pub(crate) fn wake_all(&self, delivery: &Delivery) {
+        let wakers: Vec<Waker> = {
+            let mut entries = self.0.lock();
+            entries.unreached = entries.slots.len() - entries.free.len();
+            let woken = entries.slots.iter_mut().flatten().filter_map(|entry| {
+                entry.request.get_or_insert_with(|| (delivery.error.clone(), delivery.task));
+                entry.waker.take()
+            });
+            woken.collect()
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Wakes all to look around, without a request.
+    pub(crate) fn stir(&self) {
         let wakers: Vec<Waker> = {
             let mut entries = self.0.lock();
             entries.slots.iter_mut().flatten().filter_map(|entry| entry.waker.take()).collect()
@@ -371,13 +559,15 @@ impl WakeList {
         let entries = self.0.lock();
         let some = entries.slots.len() > entries.free.len();
         let catcher = if some { path::CATCHER } else { 0 };
-        if entries.holding > 0 { catcher | path::HOLDING } else { catcher }
+        let holding = if entries.holding > 0 { path::HOLDING } else { 0 };
+        let unreached = if entries.unreached > 0 { path::UNREACHED } else { 0 };
+        catcher | holding | unreached
     }
 }
 
 impl WakeEntries {
     fn insert(&mut self) -> usize {
-        let entry = Some(WakeEntry { waker: None, holding: false });
+        let entry = Some(WakeEntry { waker: None, request: None, holding: false });
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot] = entry;
@@ -398,8 +588,15 @@ impl WakeEntries {
         }
     }
 
+    fn take_request(&mut self, slot: usize) -> Option<(CancelledError, u64)> {
+        let request = self.slots[slot].as_mut().and_then(|entry| entry.request.take());
+        self.unreached -= usize::from(request.is_some());
+        request
+    }
+
     fn remove(&mut self, slot: usize) -> Option<Waker> {
         self.set_holding(slot, false);
+        drop(self.take_request(slot));
         self.free.push(slot);
         self.slots[slot].take().and_then(|entry| entry.waker)
     }
@@ -412,6 +609,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// It is being polled: the request that it was woken for, if it was for one.
+    fn take_request(&self) -> Option<Delivery> {
+        let request = self.list.0.lock().take_request(self.slot);
+        request.map(|(error, task)| Delivery { task, last: true, ..Delivery::new(error) })
+    }
+
     /// Registers, or renews what is registered.
     pub(crate) fn update(place: &mut Option<Place>, list: impl FnOnce() -> Arc<WakeList>, waker: &Waker, bits: u8) {
         let list = list();

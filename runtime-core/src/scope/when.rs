@@ -1,7 +1,7 @@
 //! Inner scopes: a region that something else than the task's own requests can cancel.
 
 use super::catch::poll_some;
-use super::node::{Deliver, Delivery, Node, outside_requests, with_frame};
+use super::node::{Delivery, Node, outside_requests};
 use super::raise;
 use crate::task::error::CancelledError;
 use parking_lot::Mutex;
@@ -63,7 +63,14 @@ pub fn cancel_when<F: IntoFuture, T: Trigger>(future: F, trigger: T) -> CancelWh
     CancelWhen {
         inner: Some(future.into_future()),
         trigger,
-        scope: ScopeState { node: Node::default(), entry: 0, request: None, undelivered: false, passing: None },
+        scope: ScopeState {
+            node: Node::default(),
+            entry: 0,
+            request: None,
+            undelivered: false,
+            tries: 0,
+            passing: None,
+        },
     }
 }
 
@@ -99,6 +106,8 @@ struct ScopeState {
     request: Option<CancelledError>,
     /// It waits to be delivered.
     undelivered: bool,
+    /// How often that was tried.
+    tries: u16,
     /// The inner future was dropped, and the cancellation goes on outwards.
     passing: Option<CancelledError>,
 }
@@ -119,12 +128,18 @@ impl ScopeState {
     }
 
     /// The own request, if it is to be delivered in this poll; with one from outside it counts as delivered (rule 7).
-    fn own_delivery(&mut self) -> Option<Delivery> {
-        if !std::mem::take(&mut self.undelivered) {
+    fn own_delivery(&mut self, from_outside: bool) -> Option<Delivery> {
+        if !std::mem::take(&mut self.undelivered) || from_outside {
             return None;
         }
-        let from_outside = with_frame(|frame| frame.is_some_and(|frame| frame.delivery().is_some()));
-        if from_outside { None } else { self.request.clone().map(Delivery::new) }
+        self.request.clone().map(|request| Delivery::of_try(request, self.tries))
+    }
+
+    /// Nobody has taken the own request, but some who were woken for it have not had their turn yet.
+    fn try_again(&mut self, cx: &Context<'_>) {
+        self.tries += 1;
+        self.undelivered = true;
+        cx.waker().wake_by_ref();
     }
 
     fn requests(&self) -> u32 {
@@ -156,21 +171,31 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
         {
             scope.made(request);
         }
-        let own = if first { None } else { scope.own_delivery() };
+        let incoming = scope.node.mark.incoming();
+        let own = if first { None } else { scope.own_delivery(incoming.get().is_some()) };
         let arrived = match &own {
             // Rule 3: dropped without being polled.
             Some(own) if !scope.node.has_catcher() => Some(own.take()),
             _ => {
                 let requests = scope.requests();
-                let deliver = own.as_ref().map_or(Deliver::FromOutside, Deliver::Own);
+                let deliver = own.as_ref().or(incoming.get());
                 let inner = this.inner.as_mut();
                 let polled = scope.node.poll(cx, deliver, requests, |cx| poll_some(inner, cx));
                 if let Poll::Ready(output) = polled.poll {
+                    if scope.request.is_none() || outside_requests() > scope.entry {
+                        // Not, or not only, the scope's own.
+                        scope.node.deliver_again_outside();
+                    }
                     scope.node.leave();
                     this.inner.set(None);
                     return Poll::Ready(Ok(output));
                 }
-                let untaken = own.as_ref().filter(|own| own.taken() == 0).map(Delivery::take);
+                let mut untaken = own.as_ref().filter(|own| own.taken() == 0);
+                if untaken.is_some_and(|own| own.may_wait(scope.node.below())) {
+                    scope.try_again(cx);
+                    untaken = None;
+                }
+                let untaken = untaken.map(Delivery::take);
                 match polled.unwound {
                     // A foreign one goes on outwards, and whoever takes it drops us.
                     Some(error) if scope.request.is_none() => {

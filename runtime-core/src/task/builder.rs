@@ -1,7 +1,7 @@
 //! Creating tasks.
 
-use super::cell::{self, NewTask};
-use super::handle::Task;
+use super::cell::{self, Hook, NewTask, Told};
+use super::handle::{Task, TaskRef};
 use super::state::State;
 use super::{Kind, Notified, harness};
 use crate::context::{self, Context};
@@ -116,6 +116,26 @@ impl TaskBuilder {
         })
     }
 
+    /// As [`create_task`](Self::create_task); `ended` is called in the step that ends the task, when it is done and before
+    /// anybody who waits for it is woken. It should be short, and must not block; a panic in it is swallowed.
+    ///
+    /// For combinators: a task group counts its children so.
+    ///
+    /// # Panics
+    ///
+    /// As [`create_task`].
+    #[track_caller]
+    pub fn create_task_and_tell<F>(self, future: F, ended: impl FnOnce(&TaskRef) + Send + 'static) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let location = Location::caller();
+        worker::with_current_or_panic("create_task", |worker| {
+            create_told(worker.shared(), Some(worker), future, Told(ended), self.into_options(location))
+        })
+    }
+
     /// Creates the task on the runtime of a handle.
     pub(crate) fn create_on<F>(
         self,
@@ -154,6 +174,16 @@ pub(crate) fn create<F: Future>(
     future: F,
     options: Options,
 ) -> Task<F::Output> {
+    create_told(shared, worker, future, (), options)
+}
+
+fn create_told<F: Future, H: Hook>(
+    shared: &Arc<Shared>,
+    worker: Option<&Worker>,
+    future: F,
+    hook: H,
+    options: Options,
+) -> Task<F::Output> {
     let eager = options.eager.unwrap_or(shared.config.eager_tasks)
         && options.kind == Kind::Task
         && worker.is_some_and(Worker::may_run_eagerly);
@@ -167,7 +197,7 @@ pub(crate) fn create<F: Future>(
         context: options.context.map_or_else(context::current_map, |context| context.map),
         location: options.location,
     };
-    let raw = cell::allocate::<F, Shared>(future, Arc::as_ptr(shared), new);
+    let raw = cell::allocate::<F, Shared, H>(future, Arc::as_ptr(shared), hook, new);
     // SAFETY: of the two references counted at allocation, one is the handle's and one the runtime's.
     let task = unsafe { Task::from_raw(raw) };
     if let Some(name) = options.name {

@@ -3,21 +3,41 @@
 
 use super::cold::Cold;
 use super::error::{TaskError, drop_quietly};
+use super::memory;
 use super::registry::Links;
 use super::state::State;
-use super::{Kind, Notified, Schedule};
+use super::{Kind, Notified, Schedule, TaskRef};
 use crate::context::ContextMap;
 use crate::loom::UnsafeCell;
 use crate::loom::atomic::{AtomicPtr, AtomicU8};
 use std::cell::Cell as StdCell;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+/// What wants to be told of the task's end in the step that ends it; `()` for most tasks, at no cost.
+pub(crate) trait Hook: Send {
+    fn ended(self, task: &TaskRef);
+}
+
+impl Hook for () {
+    fn ended(self, _task: &TaskRef) {}
+}
+
+impl<H: FnOnce(&TaskRef) + Send> Hook for Told<H> {
+    fn ended(self, task: &TaskRef) {
+        (self.0)(task);
+    }
+}
+
+/// A closure as a [`Hook`].
+pub(crate) struct Told<H>(pub(crate) H);
 
 /// The part of a task that does not depend on its type. It stands first in every [`TaskCell`].
 #[repr(C)]
@@ -51,6 +71,8 @@ pub(crate) struct Header {
     pub(crate) ended: AtomicU8,
     /// What the last poll said of the catchers in the task; touched by the poller only (R2).
     pub(crate) path: StdCell<u8>,
+    /// The number of the last poll if it ended with catchers on the path; touched by the poller only (R2).
+    pub(crate) serial: StdCell<u32>,
 }
 
 /// What is given when a task is made.
@@ -66,10 +88,12 @@ pub(crate) struct NewTask {
 
 /// A task: header first, then the future or its outcome.
 #[repr(C)]
-struct TaskCell<F: Future, S> {
+struct TaskCell<F: Future, S, H> {
     header: Header,
     /// Touched by whoever has the right to the future (R2), or to the outcome (R3).
     stage: UnsafeCell<Stage<F>>,
+    /// Taken out and called by the completer, once; takes no room when there is none.
+    hook: UnsafeCell<ManuallyDrop<H>>,
     scheduler: PhantomData<fn(S)>,
 }
 
@@ -86,39 +110,54 @@ struct Vtable {
     set_error: unsafe fn(NonNull<Header>, TaskError),
     error: unsafe fn(NonNull<Header>) -> Option<TaskError>,
     take_outcome: unsafe fn(NonNull<Header>, *mut ()),
+    outcome: unsafe fn(NonNull<Header>) -> *const (),
+    hook: unsafe fn(&TaskRef),
     schedule: unsafe fn(NonNull<Header>),
     dealloc: unsafe fn(NonNull<Header>),
 }
 
-struct VtableOf<F, S>(PhantomData<(F, S)>);
+struct VtableOf<F, S, H>(PhantomData<(F, S, H)>);
 
-impl<F: Future, S: Schedule> VtableOf<F, S> {
+impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
     const VTABLE: Vtable = Vtable {
-        poll: poll::<F, S>,
-        drop_stage: drop_stage::<F, S>,
-        set_error: set_error::<F, S>,
-        error: error::<F, S>,
-        take_outcome: take_outcome::<F, S>,
-        schedule: schedule::<F, S>,
-        dealloc: dealloc::<F, S>,
+        poll: poll::<F, S, H>,
+        drop_stage: drop_stage::<F, S, H>,
+        set_error: set_error::<F, S, H>,
+        error: error::<F, S, H>,
+        take_outcome: take_outcome::<F, S, H>,
+        outcome: outcome::<F, S, H>,
+        hook: hook::<F, S, H>,
+        schedule: schedule::<F, S, H>,
+        dealloc: dealloc::<F, S, H>,
     };
 }
 
 /// Allocates a task. The references counted in `new.state` are the caller's to hand out.
-pub(crate) fn allocate<F: Future, S: Schedule>(future: F, scheduler: *const S, new: NewTask) -> NonNull<Header> {
-    allocate_stage::<F, S>(Stage::Future(future), scheduler.cast(), new)
+pub(crate) fn allocate<F: Future, S: Schedule, H: Hook>(
+    future: F,
+    scheduler: *const S,
+    hook: H,
+    new: NewTask,
+) -> NonNull<Header> {
+    allocate_stage::<F, S, H>(Stage::Future(future), scheduler.cast(), hook, new)
 }
 
 /// Allocates a cell without a future: a promise's.
 pub(crate) fn allocate_empty<F: Future, S: Schedule>(new: NewTask) -> NonNull<Header> {
-    allocate_stage::<F, S>(Stage::Empty, std::ptr::null(), new)
+    allocate_stage::<F, S, ()>(Stage::Empty, std::ptr::null(), (), new)
 }
 
-fn allocate_stage<F: Future, S: Schedule>(stage: Stage<F>, scheduler: *const (), new: NewTask) -> NonNull<Header> {
-    let cell = Box::new(TaskCell::<F, S> {
+fn allocate_stage<F: Future, S: Schedule, H: Hook>(
+    stage: Stage<F>,
+    scheduler: *const (),
+    hook: H,
+    new: NewTask,
+) -> NonNull<Header> {
+    let place = memory::allocate::<TaskCell<F, S, H>>();
+    let cell = TaskCell::<F, S, H> {
         header: Header {
             state: new.state,
-            vtable: &VtableOf::<F, S>::VTABLE,
+            vtable: &VtableOf::<F, S, H>::VTABLE,
             scheduler,
             links: UnsafeCell::new(Links::new()),
             join_waker: UnsafeCell::new(None),
@@ -131,11 +170,15 @@ fn allocate_stage<F: Future, S: Schedule>(stage: Stage<F>, scheduler: *const (),
             kind: new.kind,
             ended: AtomicU8::new(0),
             path: StdCell::new(0),
+            serial: StdCell::new(0),
         },
         stage: UnsafeCell::new(stage),
+        hook: UnsafeCell::new(ManuallyDrop::new(hook)),
         scheduler: PhantomData,
-    });
-    NonNull::from(Box::leak(cell)).cast()
+    };
+    // SAFETY: fresh room for exactly this type.
+    unsafe { place.write(cell) };
+    place.cast()
 }
 
 impl Header {
@@ -160,6 +203,7 @@ impl Header {
     }
 
     /// The cold part, if there is one.
+    #[inline]
     pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
         // Acquire: pairs with the release in `cold`.
         let cold = self.cold.load(std::sync::atomic::Ordering::Acquire);
@@ -173,6 +217,7 @@ impl Header {
 /// # Safety
 ///
 /// The caller has the right to the future (R2), which is there.
+#[inline]
 pub(crate) unsafe fn poll_future(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: the header is alive; the caller's promise is the callee's demand.
     unsafe { (task.as_ref().vtable.poll)(task, cx) }
@@ -215,7 +260,7 @@ pub(crate) unsafe fn error_of(task: NonNull<Header>) -> Option<TaskError> {
 /// The cell was made by [`allocate_empty`] with the same `F` and `S`, and the caller has the right to its stage (R2).
 pub(crate) unsafe fn set_value_of<F: Future, S: Schedule>(task: NonNull<Header>, value: F::Output) {
     // SAFETY: the caller's promise on the types.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, ()>(task) };
     // SAFETY: the caller has the only access.
     stage.with_mut(|stage| unsafe { *stage = Stage::Outcome(Ok(value)) });
 }
@@ -231,6 +276,28 @@ pub(crate) unsafe fn take_outcome_of<T>(task: NonNull<Header>) -> Option<Result<
     // caller's promise on `T`.
     unsafe { (task.as_ref().vtable.take_outcome)(task, (&raw mut outcome).cast()) };
     outcome
+}
+
+/// The outcome where it is.
+///
+/// # Safety
+///
+/// As for [`take_outcome_of`], for as long as the reference lives.
+pub(crate) unsafe fn outcome_of<'a, T>(task: NonNull<Header>) -> Option<&'a Result<T, TaskError>> {
+    // SAFETY: as in `poll_future`.
+    let outcome = unsafe { (task.as_ref().vtable.outcome)(task) };
+    // SAFETY: points to an outcome of this type, by the caller's promise on `T`, or is null.
+    unsafe { outcome.cast::<Result<T, TaskError>>().as_ref() }
+}
+
+/// Tells whoever wanted to be told of the task's end right away.
+///
+/// # Safety
+///
+/// Called once, by the completer, after `COMPLETE` was set.
+pub(crate) unsafe fn run_hook_of(task: &TaskRef) {
+    // SAFETY: as in `poll_future`.
+    unsafe { (task.header().vtable.hook)(task) }
 }
 
 /// Pushes the task into its scheduler's queues.
@@ -249,6 +316,7 @@ pub(crate) unsafe fn schedule_task(task: NonNull<Header>) {
 /// # Safety
 ///
 /// The caller owns the reference and does not use it again.
+#[inline]
 pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
     // SAFETY: the caller's reference keeps the header alive up to here.
     if unsafe { task.as_ref() }.state.ref_dec() {
@@ -262,14 +330,14 @@ pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
 /// # Safety
 ///
 /// `task` was allocated with the same `F` and `S`.
-unsafe fn stage<'a, F: Future, S: Schedule>(task: NonNull<Header>) -> &'a UnsafeCell<Stage<F>> {
+unsafe fn stage<'a, F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) -> &'a UnsafeCell<Stage<F>> {
     // SAFETY: the header stands first in the `repr(C)` cell of this very type, by the caller's promise.
-    unsafe { &(*task.cast::<TaskCell<F, S>>().as_ptr()).stage }
+    unsafe { &(*task.cast::<TaskCell<F, S, H>>().as_ptr()).stage }
 }
 
-unsafe fn poll<F: Future, S: Schedule>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
+unsafe fn poll<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: this function is in the vtable of exactly this cell type.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     let poll = stage.with_mut(|stage| {
         // SAFETY: the caller has the right to the future (R2): no other access to the stage. The future lies in a
         // heap cell and is dropped in place: it never moves.
@@ -280,7 +348,7 @@ unsafe fn poll<F: Future, S: Schedule>(task: NonNull<Header>, cx: &mut Context<'
     });
     poll.map(|output| {
         // SAFETY: as above. The future goes before its output comes: a panic of its destructor becomes the outcome.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_stage::<F, S>(task) }));
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_stage::<F, S, H>(task) }));
         if let Err(payload) = dropped {
             // The output goes first: its destructor must not panic while this panic unwinds.
             drop_quietly(output);
@@ -291,7 +359,7 @@ unsafe fn poll<F: Future, S: Schedule>(task: NonNull<Header>, cx: &mut Context<'
     })
 }
 
-unsafe fn drop_stage<F: Future, S: Schedule>(task: NonNull<Header>) {
+unsafe fn drop_stage<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     struct Emptied<'a, F: Future>(&'a UnsafeCell<Stage<F>>);
 
     impl<F: Future> Drop for Emptied<'_, F> {
@@ -303,16 +371,16 @@ unsafe fn drop_stage<F: Future, S: Schedule>(task: NonNull<Header>) {
     }
 
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     let emptied = Emptied(stage);
     // SAFETY: the caller has the only access; dropped in place, as a pinned future must be.
     stage.with_mut(|stage| unsafe { std::ptr::drop_in_place(stage) });
     drop(emptied);
 }
 
-unsafe fn set_error<F: Future, S: Schedule>(task: NonNull<Header>, error: TaskError) {
+unsafe fn set_error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, error: TaskError) {
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     stage.with_mut(|stage| {
         // SAFETY: the caller has the only access.
         let stage = unsafe { &mut *stage };
@@ -325,9 +393,9 @@ unsafe fn set_error<F: Future, S: Schedule>(task: NonNull<Header>, error: TaskEr
     });
 }
 
-unsafe fn error<F: Future, S: Schedule>(task: NonNull<Header>) -> Option<TaskError> {
+unsafe fn error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) -> Option<TaskError> {
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     stage.with(|stage| {
         // SAFETY: the caller may read the outcome (R3).
         match unsafe { &*stage } {
@@ -337,9 +405,9 @@ unsafe fn error<F: Future, S: Schedule>(task: NonNull<Header>) -> Option<TaskErr
     })
 }
 
-unsafe fn take_outcome<F: Future, S: Schedule>(task: NonNull<Header>, to: *mut ()) {
+unsafe fn take_outcome<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, to: *mut ()) {
     // SAFETY: as in `poll`.
-    let stage = unsafe { stage::<F, S>(task) };
+    let stage = unsafe { stage::<F, S, H>(task) };
     stage.with_mut(|stage| {
         // SAFETY: the caller has the only access.
         let stage = unsafe { &mut *stage };
@@ -352,22 +420,66 @@ unsafe fn take_outcome<F: Future, S: Schedule>(task: NonNull<Header>, to: *mut (
     });
 }
 
-unsafe fn schedule<F: Future, S: Schedule>(task: NonNull<Header>) {
+unsafe fn outcome<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) -> *const () {
+    // SAFETY: as in `poll`.
+    let stage = unsafe { stage::<F, S, H>(task) };
+    stage.with(|stage| {
+        // SAFETY: the caller may read the outcome (R3).
+        match unsafe { &*stage } {
+            Stage::Outcome(outcome) => std::ptr::from_ref(outcome).cast(),
+            _ => std::ptr::null(),
+        }
+    })
+}
+
+unsafe fn hook<F: Future, S: Schedule, H: Hook>(task: &TaskRef) {
+    // SAFETY: the header stands first in the `repr(C)` cell of this very type.
+    let hook = unsafe { &(*task.as_raw().cast::<TaskCell<F, S, H>>().as_ptr()).hook };
+    // SAFETY: taken by the completer only, once, and never dropped in place.
+    let hook = hook.with_mut(|hook| unsafe { ManuallyDrop::take(&mut *hook) });
+    hook.ended(task);
+}
+
+unsafe fn schedule<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     // SAFETY: alive, by the caller's promise.
     let scheduler = unsafe { task.as_ref() }.scheduler.cast::<S>();
     // SAFETY: the scheduler is alive as long as the task is not complete (R6), and the caller owes this push.
     unsafe { S::schedule(scheduler, Notified::new(task)) }
 }
 
-unsafe fn dealloc<F: Future, S: Schedule>(task: NonNull<Header>) {
-    // SAFETY: the last reference is gone: this is the only access.
-    let mut cell = unsafe { Box::from_raw(task.cast::<TaskCell<F, S>>().as_ptr()) };
-    // Shows loom the access that the drop is.
-    cell.stage.with_mut(|_| ());
-    let cold = std::mem::replace(&mut cell.header.cold, AtomicPtr::new(std::ptr::null_mut()));
-    let cold = cold.load(std::sync::atomic::Ordering::Acquire);
+unsafe fn dealloc<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
+    /// Gives the room back also when a destructor in the cell panics.
+    struct Free<T>(NonNull<T>);
+
+    impl<T> Drop for Free<T> {
+        fn drop(&mut self) {
+            // SAFETY: came from `memory::allocate` with this type, and its content has been dropped.
+            unsafe { memory::free(self.0) };
+        }
+    }
+
+    let cell = task.cast::<TaskCell<F, S, H>>();
+    let _free = Free(cell);
+    // Shows loom the access that the drop is. SAFETY: as below.
+    unsafe { cell.as_ref() }.stage.with_mut(|_| ());
+    // Acquire: pairs with the release in `Header::cold`. SAFETY: the last reference is gone: this is the only access.
+    let cold = unsafe { cell.as_ref() }.header.cold.load(std::sync::atomic::Ordering::Acquire);
     if !cold.is_null() {
-        // SAFETY: came from a box in `Header::cold`; the header goes with it.
+        // SAFETY: came from a box in `Header::cold`; nobody reads the pointer after this.
         drop(unsafe { Box::from_raw(cold) });
+    }
+    // SAFETY: as above; dropped in place once, for a future is pinned.
+    unsafe { cell.drop_in_place() };
+}
+
+#[cfg(all(test, not(loom), target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+    use crate::scheduler::Shared;
+
+    #[test]
+    fn a_small_task_takes_at_most_128_bytes() {
+        assert_eq!(size_of::<Header>(), 104);
+        assert!(size_of::<TaskCell<std::future::Pending<()>, Shared, ()>>() <= 128);
     }
 }

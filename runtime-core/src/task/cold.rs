@@ -22,14 +22,54 @@ pub(crate) struct ColdInner {
     pub(crate) name: Option<Arc<str>>,
     /// The error of the undelivered request, when it is not a plain one.
     pub(crate) request: Option<CancelledError>,
+    /// The request that came last, if it can be told from others: it is not delivered again.
+    pub(crate) latest: Option<Latest>,
     /// A cancellation that unwinds as soon as the things that hold it up have ended (`scope`).
     pub(crate) deferred: Option<CancelledError>,
+    /// How often the request was delivered in vain (`scope::node::TRIES`).
+    pub(crate) tries: u16,
     /// What to run when the task has ended.
     pub(crate) callbacks: Vec<Callback>,
     /// Who else waits for the end.
     pub(crate) waiters: Waiters,
     /// The number of the next callback.
     pub(crate) next_callback: u64,
+}
+
+/// A request that a task has had, and may get again: through another task that had it too and awaits this one.
+///
+/// What comes again is not delivered, but it may have come round a cycle of tasks that await each other, and that has to be broken. So
+/// each task that passes a request on stamps it with its number, unless there is a stamp on it already. A stamp that arrives at its own
+/// task, or a second time, has come round. To have but one stamp in a cycle of which all tasks were cancelled, those are held back
+/// that are not below the last one that was passed on.
+pub(crate) struct Latest {
+    pub(crate) request: CancelledError,
+    /// The stamp that was passed on last, or is to be; 0 for none.
+    pub(crate) stamp: u64,
+    pub(crate) came_round: bool,
+}
+
+impl Latest {
+    pub(crate) fn new(request: CancelledError, stamp: u64) -> Self {
+        Self { request, stamp, came_round: false }
+    }
+
+    /// The request comes again; true if those that pass it on need to know.
+    #[must_use]
+    pub(crate) fn again(&mut self, stamp: u64, own: u64) -> bool {
+        if stamp == 0 {
+            return false;
+        }
+        if stamp == own || stamp == self.stamp {
+            self.came_round = true;
+            return true;
+        }
+        let lower = self.stamp == 0 || stamp < self.stamp;
+        if lower {
+            self.stamp = stamp;
+        }
+        lower
+    }
 }
 
 /// A done callback with the context it was added in (CV-04).

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
@@ -115,6 +115,44 @@ impl CancelledError {
     /// other requests.
     pub(crate) fn identify(&mut self) -> &Arc<Request> {
         self.0.get_or_insert_with(|| Arc::new(Request { message: None }))
+    }
+
+    /// A cancellation of which all copies are one request.
+    ///
+    /// Who cancels several tasks at once makes it so, and gives each of them a copy with
+    /// [`cancel_by`](crate::TaskRef::cancel_by): a task that then gets it once more from another one of them, which awaits it, counts that,
+    /// but does not have it delivered a second time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelledError, catch_cancelled, create_task, sleep, testing, yield_now};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     let inner = create_task(async {
+    ///         let _caught = catch_cancelled(sleep(Duration::MAX)).await;
+    ///         yield_now().await;
+    ///         yield_now().await;
+    ///         "cleaned up"
+    ///     });
+    ///     let request = CancelledError::without_message().identified();
+    ///     let same = inner.task_ref();
+    ///     let outer = create_task(async move { inner.await.unwrap() });
+    ///     yield_now().await;
+    ///     assert!(same.cancel_by(&request) && outer.cancel_by(&request));
+    ///     assert_eq!(outer.await.unwrap(), "cleaned up");
+    /// });
+    /// ```
+    pub fn identified(mut self) -> Self {
+        self.identify();
+        self
+    }
+
+    /// The request that the shutdown makes to every task.
+    pub(crate) fn sweep() -> Self {
+        static SWEEP: LazyLock<CancelledError> = LazyLock::new(|| CancelledError(None).identified());
+        SWEEP.clone()
     }
 
     /// Whether both are the same request. Requests that were never identified are not the same.

@@ -6,7 +6,7 @@ use super::error::{CancelledError, InvalidStateError, TaskError};
 use super::{Kind, harness, state};
 use crate::context::{self, Context as VarContext};
 use crate::current;
-use crate::scope::{self, Place, path};
+use crate::scope::{self, Mark, path};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -192,6 +192,10 @@ impl TaskRef {
     /// # Cancellation
     ///
     /// Neither a request nor a drop touches the task that is waited for; await the [`Task`] itself to pass requests on.
+    ///
+    /// # Panics
+    ///
+    /// When a task waits for itself.
     pub fn wait(&self) -> Wait {
         Wait { task: self.clone(), slot: None }
     }
@@ -276,6 +280,11 @@ impl Future for Wait {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        assert!(
+            !this.task.is_current(),
+            "a task waits for itself: it could never end (its name: {})",
+            this.task.get_name()
+        );
         if this.task.done() {
             return Poll::Ready(());
         }
@@ -341,19 +350,23 @@ impl Drop for Wait {
 pub struct Task<T> {
     /// The reference; kept as one so that all methods of `TaskRef` serve here as well.
     task: ManuallyDrop<TaskRef>,
-    /// What only an await needs, and only when it is cancelled or has a waker of its own.
+    /// The last poll of an await, by which it is known again.
+    mark: Mark,
+    /// What only an await needs that is cancelled.
     awaiting: Option<Box<Awaiting>>,
     output: PhantomData<fn() -> T>,
 }
 
 #[derive(Default)]
 struct Awaiting {
-    /// The request that was passed on.
-    passed: Option<CancelledError>,
-    /// The task ended by it: the cancellation goes on from here.
-    unwinding: bool,
-    /// The place in the wake list of the scope around.
-    place: Option<Place>,
+    /// The requests that were passed on: all of them, for any of them may come round a cycle.
+    passed: Vec<CancelledError>,
+    /// The stamp that the last one was passed on with.
+    stamp: u64,
+    /// The task that awaits, if one of them was its own.
+    requested: Option<u64>,
+    /// The task ended by one: this cancellation goes on from here.
+    unwinding: Option<CancelledError>,
 }
 
 // SAFETY: the handle gives out the `T`, on whatever thread it is; everything else is shared by design.
@@ -373,7 +386,7 @@ impl<T> Task<T> {
     pub(crate) unsafe fn from_raw(task: NonNull<Header>) -> Self {
         // SAFETY: the caller hands the reference over.
         let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
-        Self { task, awaiting: None, output: PhantomData }
+        Self { task, mark: Mark::default(), awaiting: None, output: PhantomData }
     }
 
     /// An untyped copy.
@@ -402,67 +415,131 @@ impl<T> Task<T> {
         if !self.done() {
             return Err(InvalidStateError { done: false });
         }
-        let before = self.task.header().state.set(state::RETRIEVED);
+        let _ = self.task.header().state.set(state::RETRIEVED);
         // SAFETY: (R3) the task is complete and this is its handle; nobody takes the outcome meanwhile, for that needs `&mut`.
         let error = unsafe { cell::error_of(self.task.as_raw()) };
         match error {
-            None if before.has(state::RETRIEVED) && self.task.ended_as() != Ended::Value => {
-                Err(InvalidStateError { done: true })
-            }
+            None if self.task.ended_as() != Ended::Value => Err(InvalidStateError { done: true }),
             error => Ok(error),
         }
     }
 
-    fn take_outcome(&mut self) -> Option<Result<T, TaskError>> {
+    /// Looks at the outcome without taking it; `None` while the task has not ended, and when it was taken.
+    ///
+    /// Counts as reading it: a failure that was looked at is not reported when the handle goes.
+    pub fn peek<R>(&mut self, look: impl FnOnce(Result<&T, &TaskError>) -> R) -> Option<R> {
+        if !self.done() {
+            return None;
+        }
         let _ = self.task.header().state.set(state::RETRIEVED);
+        // SAFETY: (R3) the task is complete and this is its handle, borrowed for the whole call; `T` is its output type.
+        let outcome = unsafe { cell::outcome_of::<T>(self.task.as_raw()) };
+        outcome.map(|outcome| look(outcome.as_ref()))
+    }
+
+    /// Waits for the end of the task without taking its outcome, and without passing a cancellation on: for combinators that
+    /// do that themselves. The waker takes the place of that of an earlier await of this handle.
+    pub fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: `&mut self` is the typed handle.
+        if unsafe { harness::poll_join(self.task.header(), cx.waker()) } { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Detaches the task and counts its outcome as read: should it fail, that is not reported.
+    ///
+    /// For combinators that have a failure to show already, as a gather has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{ExceptionContext, Handle, create_task, testing, yield_now};
+    ///
+    /// testing::block_on(async {
+    ///     let never = |report: &ExceptionContext| panic!("{report}");
+    ///     Handle::current().set_exception_handler(Some(never));
+    ///     create_task(async { panic!("nobody needs to know") }).forgive();
+    ///     yield_now().await;
+    /// });
+    /// ```
+    pub fn forgive(self) {
+        let _ = self.task.header().state.set(state::RETRIEVED);
+    }
+
+    fn take_outcome(&mut self) -> Option<Result<T, TaskError>> {
         // SAFETY: (R3) the task is complete and this is its handle; `T` is its output type by `from_raw`.
         unsafe { cell::take_outcome_of(self.task.as_raw()) }
     }
 
-    /// A request is being delivered to the code that awaits this task. True if it was passed on to it.
-    fn pass_on(&mut self) -> bool {
-        let Some(mut request) = scope::take_delivery() else { return false };
+    /// A request may be being delivered to the code that awaits this task: passes it on, or lets it go on from here.
+    fn pass_on(&mut self) {
+        let Some((mut request, of_task)) = scope::take_delivery(&self.mark) else { return };
         request.identify();
         let awaiting = self.awaiting.get_or_insert_default();
         // T-12: a request that comes round a cycle of tasks must not go round again.
-        let came_round = awaiting.passed.as_ref().is_some_and(|passed| passed.is_same(&request));
-        if !came_round && self.task.cancel_by(&request) {
-            awaiting.passed = Some(request);
-            return true;
+        let came_round = awaiting.passed.iter().any(|passed| passed.is_same(&request));
+        let (passed, stamp) = if came_round { (false, 0) } else { harness::pass_on(&self.task, &request) };
+        if passed {
+            awaiting.passed.push(request);
+            awaiting.stamp = stamp;
+            awaiting.requested = awaiting.requested.or(of_task);
+        } else {
+            // C-10: the task has ended, but the awaiting task had not resumed. Its outcome stays with it.
+            awaiting.unwinding = Some(request);
         }
-        // C-10: the task has ended, but the awaiting task had not resumed. Its outcome stays with it.
-        awaiting.passed = Some(request);
-        awaiting.unwinding = true;
-        false
     }
 
-    fn is_unwinding(&self) -> bool {
-        self.awaiting.as_ref().is_some_and(|awaiting| awaiting.unwinding)
+    /// A request that was passed on may have come again.
+    fn pass_again(&mut self) {
+        let Some(awaiting) = &mut self.awaiting else { return };
+        if awaiting.passed.is_empty() || awaiting.unwinding.is_some() {
+            return;
+        }
+        match harness::pass_again(&self.task, &awaiting.passed, awaiting.stamp) {
+            harness::Again::Nothing => {}
+            harness::Again::CameRound(request) => awaiting.unwinding = Some(request),
+            harness::Again::Passed(stamp) => awaiting.stamp = stamp,
+        }
     }
 
-    fn raise(&self) -> Poll<Result<T, TaskError>> {
-        let passed = self.awaiting.as_ref().and_then(|awaiting| awaiting.passed.clone());
-        scope::raise(passed.unwrap_or_default());
-        Poll::Pending
+    /// The cancellation that goes on from here: one that is on its way, or the one that a request passed on has ended the task with
+    /// (rule 6).
+    fn unwinding(&mut self) -> Option<CancelledError> {
+        let task = &self.task;
+        let awaiting = self.awaiting.as_mut()?;
+        if awaiting.unwinding.is_none() && !awaiting.passed.is_empty() && task.cancelled() {
+            // SAFETY: (R3) the task is complete, and `&mut self` is its handle.
+            let error = unsafe { cell::error_of(task.as_raw()) };
+            awaiting.unwinding = match error {
+                Some(TaskError::Cancelled(error)) => Some(error),
+                _ => awaiting.passed.last().cloned(),
+            };
+        }
+        awaiting.unwinding.clone()
     }
 
     /// Tells the scopes around that this await is a catcher on the path.
     fn settle(&mut self, cx: &Context<'_>) {
-        let passed = self.awaiting.as_ref().is_some_and(|awaiting| awaiting.passed.is_some());
-        let bits = if passed { path::CATCHER | path::HOLDING } else { path::CATCHER };
-        scope::with_frame(|frame| {
-            let Some(frame) = frame else { return };
-            match &mut self.awaiting {
-                Some(awaiting) => frame.settle(cx, bits, &mut awaiting.place),
-                None => {
-                    let mut place = None;
-                    frame.settle(cx, bits, &mut place);
-                    if place.is_some() {
-                        self.awaiting.get_or_insert_default().place = place;
-                    }
-                }
-            }
+        let bits = if self.awaiting.is_some() { path::CATCHER | path::HOLDING } else { path::CATCHER };
+        let mark = &mut self.mark;
+        scope::with_frame(|frame| match frame {
+            Some(frame) => frame.settle(cx, bits, mark),
+            None => *mark = Mark::default(),
         });
+    }
+
+    /// A new await begins. A request of the task that an earlier await of it has passed on (in a `select!` that something else won) is
+    /// still on its way, and goes on from here in its time; one that has unwound, or that was made by a scope, is not this await's.
+    fn forget_other_awaits(&mut self) {
+        let current = current::task().map(|task| task.header().id);
+        let still_unwinding = scope::with_frame(|frame| frame.is_some_and(|frame| frame.is_unwinding(&self.mark)));
+        self.awaiting = self.awaiting.take().filter(|awaiting| match awaiting.unwinding {
+            Some(_) => still_unwinding,
+            None => awaiting.requested.is_some() && awaiting.requested == current,
+        });
+    }
+
+    /// Whether this is the await of the last poll of the code around, and not a new one.
+    fn is_same_await(&self) -> bool {
+        scope::with_frame(|frame| frame.is_some_and(|frame| frame.has_on_path(&self.mark)))
     }
 }
 
@@ -472,26 +549,28 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         assert!(!this.task.is_current(), "a task awaits itself: it could never end (its name: {})", this.get_name());
-        if this.is_unwinding() {
-            return this.raise();
+        if this.is_same_await() {
+            if this.awaiting.as_ref().is_none_or(|awaiting| awaiting.unwinding.is_none()) {
+                this.pass_on();
+                this.pass_again();
+            }
+        } else {
+            this.forget_other_awaits();
         }
-        // An await that has registered before is on the path of a request (rule 4 of `scope`).
-        let on_path = this.task.header().state.load().has(state::JOIN_WAKER);
-        if on_path && !this.pass_on() && this.is_unwinding() {
-            return this.raise();
-        }
-        // SAFETY: `&mut self` is the typed handle.
-        if !unsafe { harness::poll_join(this.task.header(), cx.waker()) } {
+        let complete = this.awaiting.as_ref().is_some_and(|awaiting| awaiting.unwinding.is_some())
+            // SAFETY: `&mut self` is the typed handle.
+            || unsafe { harness::poll_join(this.task.header(), cx.waker()) };
+        if !complete {
             this.settle(cx);
             return Poll::Pending;
         }
-        let passed = this.awaiting.as_ref().is_some_and(|awaiting| awaiting.passed.is_some());
-        if passed && this.task.cancelled() {
-            // Rule 6: it ended cancelled by the request that was passed on, which now goes on from here.
-            this.awaiting.get_or_insert_default().unwinding = true;
-            return this.raise();
+        if let Some(error) = this.unwinding() {
+            this.mark.unwinding();
+            scope::raise(error);
+            return Poll::Pending;
         }
         this.awaiting = None;
+        this.mark = Mark::default();
         match this.take_outcome() {
             Some(outcome) => Poll::Ready(outcome),
             None => panic!("the outcome of task {} was taken before: a task is awaited once", this.get_name()),
@@ -510,11 +589,9 @@ impl<T> std::ops::Deref for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        self.awaiting = None;
-        // SAFETY: this is the typed handle, and it goes once.
+        self.mark = Mark::default();
+        // SAFETY: this is the typed handle, and it goes once; `ManuallyDrop` keeps its reference from being given back again.
         unsafe { harness::drop_join(&self.task) };
-        // SAFETY: not used again.
-        unsafe { ManuallyDrop::drop(&mut self.task) };
     }
 }
 

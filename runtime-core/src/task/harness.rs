@@ -2,9 +2,10 @@
 //! stand in the module page of [`task`](super).
 
 use super::cell::{self, Header};
+use super::cold::Latest;
 use super::error::{CancelledError, PanicError, TaskError, drop_caught};
 use super::handle::TaskRef;
-use super::state::{self, Claim, Complete, EndPoll, JoinWaker, Request, Wake};
+use super::state::{self, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
 use crate::scope::{RootPoll, poll_root};
@@ -23,6 +24,7 @@ pub(crate) enum Ran {
 }
 
 /// Polls a task once.
+#[inline]
 pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     let begin = task.header().state.begin_poll();
     poll_and_settle(task, scheduler, begin.cancel, begin.first)
@@ -33,6 +35,7 @@ pub(crate) fn run_eagerly<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     poll_and_settle(task, scheduler, false, true)
 }
 
+#[inline]
 fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, first: bool) -> Ran {
     let header = task.header();
     let request = if cancel { take_request(header) } else { None };
@@ -45,7 +48,14 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
     }));
     let ending = match polled {
         Ok(RootPoll::Pending) => {
+            let yielded = entered.has_yielded();
             drop(entered);
+            if yielded && !(first && scheduler.is_closing()) {
+                return Ran::Again(task);
+            }
+            if yielded {
+                let _ = header.state.wake();
+            }
             return end_poll(task, scheduler, first);
         }
         Ok(RootPoll::Ready) => None,
@@ -59,6 +69,7 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
     Ran::Done
 }
 
+#[inline]
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
     if first && scheduler.is_closing() {
@@ -97,13 +108,16 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     let task_ref = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
     let before = set_complete(task, is_value);
     scheduler.release(&task_ref);
+    run_hook(&task_ref);
     tell_joiner(task, before);
     if before.has(state::LISTENERS) {
         tell_listeners(&task_ref, |callbacks| scheduler.run_callbacks(&task_ref, callbacks));
     }
     if !before.has(state::JOIN_INTEREST) {
         // (R3) nobody will take the outcome: it is ours.
-        if let Some(error) = discard_outcome(task) {
+        if let Some(error) = discard_outcome(task)
+            && !before.has(state::RETRIEVED)
+        {
             scheduler.unretrieved(&task_ref, error);
         }
     }
@@ -128,6 +142,14 @@ fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
     }
 }
 
+/// Tells the hook before anybody else; a panic in it ends here (R7).
+fn run_hook(task: &TaskRef) {
+    // SAFETY: this is the completer, after `COMPLETE`.
+    let told = catch_unwind(AssertUnwindSafe(|| unsafe { cell::run_hook_of(task) }));
+    drop(told.map_err(PanicError::new));
+}
+
+#[inline]
 fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
     if !before.has(state::JOIN_WAKER) {
         return;
@@ -175,19 +197,33 @@ fn discard_outcome(task: NonNull<Header>) -> Option<TaskError> {
 
 /// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile.
 fn take_request(header: &Header) -> Option<CancelledError> {
-    match header.cold_if_any() {
-        None => header.state.take_request().then(CancelledError::without_message),
+    let (taken, error) = match header.cold_if_any() {
+        None => {
+            let taken = header.state.take_request();
+            // A message may have come, with the cold part, after the look above.
+            let late = if taken { header.cold_if_any() } else { None };
+            (taken, late.and_then(|cold| cold.inner.lock().request.take()))
+        }
         Some(cold) => {
             let mut inner = cold.inner.lock();
-            let taken = header.state.take_request();
-            let error = inner.request.take();
-            taken.then(|| error.unwrap_or_default())
+            (header.state.take_request(), inner.request.take())
         }
-    }
+    };
+    taken.then(|| error.unwrap_or_else(|| plain_request(header)))
+}
+
+/// What a request without a message is delivered as. In a shutdown it is the sweep's, which is known again when it comes twice (SD-06).
+fn plain_request(header: &Header) -> CancelledError {
+    if header.state.load().has(state::SWEPT) { CancelledError::sweep() } else { CancelledError::without_message() }
 }
 
 /// Records a request and schedules the task; false if it has ended. A promise's task ends at once (F-03).
 pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
+    cancel_with_stamp(task, error, 0)
+}
+
+/// As [`cancel`]; `stamp` says through whom the request comes (see [`Latest`]), 0 for nobody.
+fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool {
     let header = task.header();
     if header.kind == super::Kind::Promise {
         return cancel_promise(task, error);
@@ -197,10 +233,23 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
     } else {
         // Under the lock, so that the deliverer finds the error together with the bit.
         let mut inner = header.cold().inner.lock();
+        if let Some(latest) = find_again(header, &mut inner.latest, &error) {
+            let news = latest.again(stamp, header.id);
+            drop(inner);
+            return header.state.count_another_request() && {
+                if news {
+                    wake_all(task);
+                }
+                true
+            };
+        }
         let request = header.state.request();
-        if let Request::Recorded { first: true, .. } = request {
-            // C-23: the first undelivered message is the one that is delivered.
-            inner.request = Some(error);
+        if let Request::Recorded { first, .. } = request {
+            if first {
+                // C-23: the first undelivered message is the one that is delivered.
+                inner.request = Some(error.clone());
+            }
+            inner.latest = Some(Latest::new(error, stamp));
         }
         request
     };
@@ -216,13 +265,93 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
     }
 }
 
+/// The note about `error`, if the task has had this request before.
+fn find_again<'a>(header: &Header, latest: &'a mut Option<Latest>, error: &CancelledError) -> Option<&'a mut Latest> {
+    let noted = latest.as_ref().is_some_and(|latest| latest.request.is_same(error));
+    if !noted && error.is_same(&CancelledError::sweep()) && header.state.is_swept() {
+        // The sweep itself notes nothing, for it goes to all tasks there are.
+        *latest = Some(Latest::new(error.clone(), 0));
+        return latest.as_mut();
+    }
+    latest.as_mut().filter(|_| noted)
+}
+
+/// Lets the task look at what came again, and what awaits in it with wakers of its own as well.
+fn wake_all(task: &TaskRef) {
+    if let Some(list) = task.header().cold_if_any().and_then(|cold| cold.wakes.get()) {
+        list.stir();
+    }
+    if task.header().state.wake() == Wake::Submit {
+        // SAFETY: the transition above owes the push.
+        unsafe { cell::schedule_task(task.as_raw()) };
+    }
+}
+
+/// Passes a request on from the running task to one that it awaits; false if that has ended. Gives the stamp too, for [`pass_again`].
+pub(crate) fn pass_on(to: &TaskRef, request: &CancelledError) -> (bool, u64) {
+    let Some(current) = current::task() else { return (cancel(to, request.clone()), 0) };
+    let header = current.header();
+    let mut stamp = header.id;
+    if let Some(cold) = header.cold_if_any()
+        && let Some(latest) = &mut cold.inner.lock().latest
+        && latest.request.is_same(request)
+    {
+        if latest.stamp == 0 {
+            latest.stamp = stamp;
+        }
+        stamp = latest.stamp;
+    }
+    (cancel_with_stamp(to, request.clone(), stamp), stamp)
+}
+
+/// What a request that was passed on does when it comes again to the task that awaits.
+pub(crate) enum Again {
+    Nothing,
+    /// It has come round: the await ends.
+    CameRound(CancelledError),
+    /// It was passed on with this stamp now.
+    Passed(u64),
+}
+
+/// A request may have come again to the running task since it was passed on with `stamp`.
+pub(crate) fn pass_again(to: &TaskRef, passed: &[CancelledError], stamp: u64) -> Again {
+    let current = current::task();
+    let Some(cold) = current.as_ref().and_then(|current| current.header().cold_if_any()) else { return Again::Nothing };
+    let (request, fresh) = {
+        let inner = cold.inner.lock();
+        match &inner.latest {
+            Some(latest) if passed.iter().any(|passed| passed.is_same(&latest.request)) => {
+                if latest.came_round {
+                    return Again::CameRound(latest.request.clone());
+                }
+                (latest.request.clone(), latest.stamp)
+            }
+            _ => return Again::Nothing,
+        }
+    };
+    if fresh == stamp || fresh == 0 {
+        return Again::Nothing;
+    }
+    // If it has ended meanwhile, the await finds that out.
+    let _ended = cancel_with_stamp(to, request, fresh);
+    Again::Passed(fresh)
+}
+
+/// Makes a cancellation pending again, without counting a request. Called by the task's own code.
+pub(crate) fn redeliver(header: &Header, error: CancelledError) {
+    let mut inner = header.cold().inner.lock();
+    if !header.state.request_again() {
+        inner.request = Some(error);
+    }
+}
+
 /// Takes one request back and gives how many are left; at zero an undelivered one goes, with its message.
 ///
 /// Under the lock, as a request with a message is: a message that stayed behind would be delivered with the next plain request.
 pub(crate) fn uncancel(header: &Header) -> u32 {
     let mut inner = header.cold().inner.lock();
     let left = header.state.unrequest();
-    let withdrawn = if left == 0 { inner.request.take() } else { None };
+    let withdrawn = if left == 0 { (inner.request.take(), inner.latest.take()) } else { (None, None) };
     drop(inner);
     drop(withdrawn);
     left
@@ -237,7 +366,16 @@ pub(crate) fn sweep(header: &Header) {
         // SAFETY: borrowed from the caller's reference, `ManuallyDrop` gives none back.
         unsafe { TaskRef::from_raw(NonNull::from(header)) },
     );
-    cancel(&task, CancelledError::without_message());
+    // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`).
+    let known = header.cold_if_any().is_some_and(|cold| {
+        let inner = cold.inner.lock();
+        inner.latest.as_ref().is_some_and(|latest| latest.request.is_same(&CancelledError::sweep()))
+    });
+    if known {
+        header.state.count_another_request();
+    } else {
+        cancel(&task, CancelledError::without_message());
+    }
 }
 
 /// Ends a task that is idle without polling it any more: the shutdown's last means. One that has been woken is left to
@@ -288,6 +426,7 @@ pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
     }
     if !before.has(state::JOIN_INTEREST)
         && let Some(error) = discard_outcome(task.as_raw())
+        && !before.has(state::RETRIEVED)
     {
         crate::report::unretrieved(task, error);
     }
@@ -300,6 +439,7 @@ pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
 /// # Safety
 ///
 /// Called by the owner of the typed handle only.
+#[inline]
 pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
     let now = header.state.load();
     if now.has(state::COMPLETE) || now.has(state::JOIN_WAKER) && header.state.unset_join_waker() == JoinWaker::Complete
@@ -323,20 +463,21 @@ pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
     }
 }
 
-/// The typed handle goes.
+/// The typed handle goes, and its reference with it.
 ///
 /// # Safety
 ///
-/// Called once, by the owner of the typed handle, before it gives its reference back.
-pub(crate) unsafe fn drop_join(task: &TaskRef) {
+/// Called once, by the owner of the typed handle, who does not use its reference again.
+pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
     let header = task.header();
     match header.state.drop_join_interest() {
-        JoinWaker::Changed => {
+        DropJoin::Gone => return,
+        DropJoin::Waker => {
             // SAFETY: (R4) both bits are clear and the task was not complete: the slot is ours.
             let waker = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
             let _ = drop_caught(waker);
         }
-        JoinWaker::Complete => {
+        DropJoin::Complete => {
             // (R3) the outcome is the handle's, if it was not taken.
             let retrieved = header.state.load().has(state::RETRIEVED);
             if let Some(error) = discard_outcome(task.as_raw())
@@ -346,6 +487,8 @@ pub(crate) unsafe fn drop_join(task: &TaskRef) {
             }
         }
     }
+    // SAFETY: the handle's reference, given back once.
+    unsafe { cell::drop_ref(task.as_raw()) };
 }
 
 /// Ends a task that no runtime takes in: never listed, never queued. `RUNNING` or `NOTIFIED` is the caller's.
@@ -358,5 +501,6 @@ pub(crate) fn refuse(task: NonNull<Header>, why: &str) {
     drop(entered);
     // Nobody but the creator has seen the task: no waiters, no callbacks, and the handle exists.
     let _before = set_complete(task, false);
+    run_hook(&task_ref);
     drop(task_ref);
 }

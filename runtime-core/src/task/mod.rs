@@ -41,6 +41,7 @@ pub(crate) mod cold;
 pub(crate) mod error;
 pub(crate) mod handle;
 pub(crate) mod harness;
+pub(crate) mod memory;
 pub(crate) mod promise;
 pub(crate) mod registry;
 pub(crate) mod state;

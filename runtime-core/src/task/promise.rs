@@ -145,6 +145,22 @@ impl<T> Promise<T> {
         self.task.cancelled()
     }
 
+    /// Whether the task's handle was dropped, so that the value will be dropped as soon as it is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::Promise;
+    ///
+    /// let (promise, task) = Promise::<u8>::new();
+    /// assert!(!promise.is_detached());
+    /// drop(task);
+    /// assert!(promise.is_detached());
+    /// ```
+    pub fn is_detached(&self) -> bool {
+        !self.task.header().state.load().has(super::state::JOIN_INTEREST)
+    }
+
     /// The task, untyped.
     pub fn task_ref(&self) -> TaskRef {
         TaskRef::clone(&self.task)

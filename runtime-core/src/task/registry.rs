@@ -5,7 +5,7 @@
 use super::TaskRef;
 use super::cell::Header;
 use super::handle::is_listed;
-use crate::loom::Mutex;
+use crate::spin::SpinLock;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -23,11 +23,13 @@ impl Links {
 }
 
 /// One list of live tasks.
-pub(crate) struct Shard(Mutex<List>);
+pub(crate) struct Shard(SpinLock<List>);
 
 struct List {
     first: Option<NonNull<Header>>,
     len: usize,
+    /// How many tasks were ever listed.
+    inserted: u64,
     /// No task is taken in any more.
     closed: bool,
 }
@@ -37,7 +39,7 @@ unsafe impl Send for List {}
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(List { first: None, len: 0, closed: false }))
+        Self(SpinLock::new(List { first: None, len: 0, inserted: 0, closed: false }))
     }
 
     /// Lists a task; false when the shard is closed.
@@ -46,6 +48,7 @@ impl Shard {
     ///
     /// The task is in no list, and stays alive until it is removed: its creator holds the runtime's reference, which is given back
     /// after [`remove`](Self::remove).
+    #[inline]
     pub(crate) unsafe fn insert(&self, task: NonNull<Header>) -> bool {
         let mut list = self.0.lock();
         if list.closed {
@@ -57,6 +60,7 @@ impl Shard {
             with_links(after, |links| links.before = Some(task));
         }
         list.len += 1;
+        list.inserted += 1;
         true
     }
 
@@ -65,6 +69,7 @@ impl Shard {
     /// # Safety
     ///
     /// The task is in this list.
+    #[inline]
     pub(crate) unsafe fn remove(&self, task: NonNull<Header>) -> usize {
         let mut list = self.0.lock();
         let Links { before, after } = take_links(task);
@@ -79,9 +84,10 @@ impl Shard {
         list.len
     }
 
-    /// How many tasks are listed.
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().len
+    /// How many tasks are listed, and how many ever were.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        let list = self.0.lock();
+        (list.len, list.inserted)
     }
 
     /// Takes in no more tasks.
@@ -91,8 +97,9 @@ impl Shard {
 
     /// References to all tasks that are listed, newest first.
     pub(crate) fn collect(&self) -> Vec<TaskRef> {
+        // The memory is got with nothing locked; a few more tasks may have come when the lock is taken.
+        let mut tasks = Vec::with_capacity(self.counts().0 + 64);
         let list = self.0.lock();
-        let mut tasks = Vec::with_capacity(list.len);
         let mut next = list.first;
         while let Some(task) = next {
             // SAFETY: listed, so the runtime's reference stands; `ManuallyDrop` gives none back.
@@ -113,15 +120,18 @@ impl Shard {
 
 // The three functions below are called under the lock of the shard that lists the task, and only from above.
 
+#[inline]
 fn with_links<R>(task: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {
     // SAFETY: listed, hence alive; the shard's lock, which the caller holds, guards the links of all tasks in its list.
     unsafe { task.as_ref() }.links.with_mut(|links| f(unsafe { &mut *links }))
 }
 
+#[inline]
 fn set_links(task: NonNull<Header>, new: Links) {
     with_links(task, |links| *links = new);
 }
 
+#[inline]
 fn take_links(task: NonNull<Header>) -> Links {
     with_links(task, |links| std::mem::replace(links, Links::new()))
 }

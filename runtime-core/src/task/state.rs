@@ -14,7 +14,7 @@
 //! | 6 | `STARTED` | from the first poll on | for promises |
 //! | 7 | `SWEPT` | the shutdown has made its one request | before the runtime is closing |
 //! | 8 | `LISTENERS` | the cold part may hold done callbacks or waiters | after completion took them |
-//! | 9 | `RETRIEVED` | somebody has read the outcome | |
+//! | 9 | `RETRIEVED` | somebody has read the outcome, or said that nobody needs to | |
 //! | 16..32 | requests | `cancel` minus `uncancel`, saturating | |
 //! | 32..64 | references | | |
 //!
@@ -26,6 +26,9 @@
 //!    └──────────────────── │ ────── end_poll (3) ────────┘
 //!                          └ (a task is created NOTIFIED; an eager one RUNNING)
 //! ```
+//!
+//! A task that yields keeps `RUNNING` while it is queued again: the queue entry is then the right to the future, and wakes only set
+//! `NOTIFIED`, which the next `begin_poll` clears. So a yield costs no write to this word.
 //!
 //! Whoever sets `NOTIFIED` on an idle task owes the push into a run queue, and nobody else does: a task is in at most
 //! one queue at a time. `RUNNING` is the right to touch the future.
@@ -57,6 +60,7 @@ const REF_MAX: u64 = 1 << 31;
 pub(crate) struct Snapshot(pub(crate) u64);
 
 impl Snapshot {
+    #[inline]
     pub(crate) fn has(self, bits: u64) -> bool {
         self.0 & bits != 0
     }
@@ -161,26 +165,39 @@ pub(crate) enum JoinWaker {
     Complete,
 }
 
+/// What the typed handle owes when it goes.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DropJoin {
+    /// Nothing: its reference has gone too.
+    Gone,
+    /// The waker slot is its own: empty it, then give the reference back.
+    Waker,
+    /// The outcome may be its to drop; then give the reference back.
+    Complete,
+}
+
 /// The word itself.
 pub(crate) struct State(AtomicU64);
 
 impl State {
     /// A task that is about to be pushed into a run queue: one reference for the runtime, one for the handle.
     pub(crate) fn new_notified() -> Self {
-        Self(AtomicU64::new(NOTIFIED | JOIN_INTEREST | 2 * REF_ONE))
+        Self(AtomicU64::new(NOTIFIED | JOIN_INTEREST | (2 * REF_ONE)))
     }
 
     /// A task whose first poll is made by its creator.
     pub(crate) fn new_running() -> Self {
-        Self(AtomicU64::new(RUNNING | STARTED | JOIN_INTEREST | 2 * REF_ONE))
+        Self(AtomicU64::new(RUNNING | STARTED | JOIN_INTEREST | (2 * REF_ONE)))
     }
 
     /// A promise: idle until it is filled; one reference for each side.
     pub(crate) fn new_promise() -> Self {
-        Self(AtomicU64::new(JOIN_INTEREST | 2 * REF_ONE))
+        Self(AtomicU64::new(JOIN_INTEREST | (2 * REF_ONE)))
     }
 
     /// Acquire: pairs with the release of `complete`, so that the outcome may be read when `COMPLETE` is seen.
+    #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Acquire))
     }
@@ -189,6 +206,7 @@ impl State {
     ///
     /// AcqRel: the release half publishes what the waker's owner wrote before waking and pairs with the acquire of
     /// `begin_poll` (or of `end_poll`, which queues again).
+    #[inline]
     pub(crate) fn wake(&self) -> Wake {
         let before = self.0.fetch_or(NOTIFIED, AcqRel);
         if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Wake::Submit } else { Wake::Nothing }
@@ -197,10 +215,15 @@ impl State {
     /// (2) The task was taken out of a run queue and is about to be polled.
     ///
     /// Acquire: pairs with the release of `wake` and with the release of the `end_poll` on another thread.
+    #[inline]
     pub(crate) fn begin_poll(&self) -> BeginPoll {
-        let mut before = self.0.load(Relaxed);
+        let mut before = self.0.load(Acquire);
+        if before & RUNNING != 0 && before & (NOTIFIED | CANCEL) == 0 {
+            // Put back by `yield_now`, and nobody has woken it since: not a single write.
+            return BeginPoll { cancel: false, first: false };
+        }
         loop {
-            debug_assert!(before & NOTIFIED != 0 && before & (RUNNING | COMPLETE) == 0, "{:?}", Snapshot(before));
+            debug_assert!(before & (NOTIFIED | RUNNING) != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
             let next = (before & !NOTIFIED) | RUNNING | STARTED;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => return BeginPoll { cancel: before & CANCEL != 0, first: before & STARTED == 0 },
@@ -213,6 +236,7 @@ impl State {
     ///
     /// Release: publishes the future's state to the next poller's `begin_poll`. Acquire: when the push is ours, the
     /// wakes that we push for.
+    #[inline]
     pub(crate) fn end_poll(&self) -> EndPoll {
         let before = self.0.fetch_and(!RUNNING, AcqRel);
         if before & NOTIFIED != 0 { EndPoll::Submit } else { EndPoll::Idle }
@@ -222,6 +246,7 @@ impl State {
     ///
     /// Release: publishes the outcome to whoever sees `COMPLETE`. Acquire: the join waker and the listeners that
     /// were stored before this. One atomic step decides between a request and a completion (C-34).
+    #[inline]
     pub(crate) fn complete(&self, is_value: bool) -> Complete {
         let mut before = self.0.load(Relaxed);
         loop {
@@ -291,6 +316,24 @@ impl State {
         }
     }
 
+    /// Counts a request that is not delivered; false for a task that has ended. Relaxed: the count guards no data.
+    pub(crate) fn count_another_request(&self) -> bool {
+        let mut before = self.0.load(Relaxed);
+        while before & COMPLETE == 0 {
+            match self.0.compare_exchange_weak(before, add_request(before), Relaxed, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => before = now,
+            }
+        }
+        false
+    }
+
+    /// Whether the shutdown has made its request. A read-modify-write, AcqRel: of a sweep and a look at this, together with what each
+    /// does to the cold part around it, one sees the other.
+    pub(crate) fn is_swept(&self) -> bool {
+        self.0.fetch_or(0, AcqRel) & SWEPT != 0
+    }
+
     /// Counts a request that is carried out at once. Relaxed: the count guards no data.
     pub(crate) fn count_request(&self) {
         let mut before = self.0.load(Relaxed);
@@ -303,6 +346,14 @@ impl State {
     /// (release, pairs with the acquire of `begin_poll`; a mere load could be ordered after it).
     pub(crate) fn has_started(&self) -> bool {
         self.0.fetch_or(0, AcqRel) & STARTED != 0
+    }
+
+    /// Makes a delivered request pending again, of a task that is being polled; true if one was pending anyway.
+    /// AcqRel as in `wake`.
+    pub(crate) fn request_again(&self) -> bool {
+        let before = self.0.fetch_or(CANCEL | NOTIFIED, AcqRel);
+        debug_assert!(before & RUNNING != 0, "{:?}", Snapshot(before));
+        before & CANCEL != 0
     }
 
     /// Takes one request back; at zero an undelivered one is withdrawn too (C-29). Gives what is left.
@@ -339,6 +390,7 @@ impl State {
     /// Hands the join waker slot to the completer.
     ///
     /// Release: publishes the waker to `complete`. Acquire on failure: the outcome will be read.
+    #[inline]
     pub(crate) fn set_join_waker(&self) -> JoinWaker {
         self.change_unless_complete(|word| word | JOIN_WAKER)
     }
@@ -346,13 +398,50 @@ impl State {
     /// Takes the join waker slot back.
     ///
     /// Acquire on failure: the outcome will be read.
+    #[inline]
     pub(crate) fn unset_join_waker(&self) -> JoinWaker {
         self.change_unless_complete(|word| word & !JOIN_WAKER)
     }
 
-    /// The typed handle goes: no outcome is wanted any more, and the waker slot is the caller's.
-    pub(crate) fn drop_join_interest(&self) -> JoinWaker {
-        self.change_unless_complete(|word| word & !(JOIN_WAKER | JOIN_INTEREST))
+    /// The typed handle goes: no outcome is wanted any more. Its reference goes with it, unless there is something left to do.
+    ///
+    /// AcqRel: the release half as in `ref_dec`; acquire on failure: the outcome will be read.
+    #[inline]
+    pub(crate) fn drop_join_interest(&self) -> DropJoin {
+        let mut before = self.0.load(Acquire);
+        loop {
+            if before & COMPLETE != 0 {
+                return DropJoin::Complete;
+            }
+            // Not complete: the runtime's reference stands, so this is not the last one.
+            let waker = before & JOIN_WAKER != 0;
+            let next = (before & !(JOIN_WAKER | JOIN_INTEREST)) - if waker { 0 } else { REF_ONE };
+            match self.0.compare_exchange_weak(before, next, AcqRel, Acquire) {
+                Ok(_) if waker => return DropJoin::Waker,
+                Ok(_) => return DropJoin::Gone,
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// A waker is used up: records the wake and gives its reference back in one step. `None` when the task is complete: then
+    /// the reference is still the caller's to give back.
+    ///
+    /// AcqRel as in `wake`.
+    #[inline]
+    pub(crate) fn wake_by_value(&self) -> Option<Wake> {
+        let mut before = self.0.load(Relaxed);
+        loop {
+            if before & COMPLETE != 0 {
+                return None;
+            }
+            // Not complete: the runtime's reference stands, so this is not the last one.
+            match self.0.compare_exchange_weak(before, (before | NOTIFIED) - REF_ONE, AcqRel, Relaxed) {
+                Ok(_) if before & (NOTIFIED | RUNNING) == 0 => return Some(Wake::Submit),
+                Ok(_) => return Some(Wake::Nothing),
+                Err(now) => before = now,
+            }
+        }
     }
 
     fn change_unless_complete(&self, change: impl Fn(u64) -> u64) -> JoinWaker {
@@ -369,6 +458,7 @@ impl State {
     }
 
     /// One more reference. Relaxed: the caller holds one, so the task cannot go meanwhile.
+    #[inline]
     pub(crate) fn ref_inc(&self) {
         if self.0.fetch_add(REF_ONE, Relaxed) >> REF_SHIFT >= REF_MAX {
             // Leaking wakers without end must not wrap the count into a use after free.
@@ -380,6 +470,7 @@ impl State {
     ///
     /// Release: what this reference did comes before the free. Acquire: the free comes after what all others did.
     #[must_use]
+    #[inline]
     pub(crate) fn ref_dec(&self) -> bool {
         // The only reference cannot be cloned by anybody else: no need for the write. Acquire as above.
         if self.0.load(Acquire) >> REF_SHIFT == 1 {

@@ -1,5 +1,6 @@
 //! Wakers: one reference to the task each, usable from any thread at any time, also after the runtime has gone.
 
+use super::Kind;
 use super::cell::{Header, drop_ref, schedule_task};
 use super::state::Wake;
 use std::mem::ManuallyDrop;
@@ -9,10 +10,26 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
 /// The waker for a poll, which borrows the poller's hold on the task.
+#[inline]
 pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
     // SAFETY: the functions below keep the contract of `RawWaker`. No reference is taken, and none is given back, because
     // of `ManuallyDrop`; the poller keeps the task alive longer than the poll.
     ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), &VTABLE) })
+}
+
+/// Whether this is a waker of that task.
+#[inline]
+pub(crate) fn is_of(waker: &Waker, task: NonNull<Header>) -> bool {
+    std::ptr::eq(waker.data(), task.as_ptr().cast()) && std::ptr::eq(waker.vtable(), &VTABLE)
+}
+
+/// What the task behind a waker is, if it is one of ours.
+pub(crate) fn kind_of(waker: &Waker) -> Option<Kind> {
+    if !std::ptr::eq(waker.vtable(), &VTABLE) {
+        return None;
+    }
+    // SAFETY: one of ours, and it keeps its task alive.
+    Some(unsafe { task(waker.data()).as_ref() }.kind)
 }
 
 fn task(data: *const ()) -> NonNull<Header> {
@@ -27,10 +44,14 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: this waker's reference keeps the task alive, and is given back once.
-    unsafe {
-        wake_by_ref(data);
-        drop_ref(task(data));
+    let task = task(data);
+    // SAFETY: this waker's reference keeps the task alive up to here.
+    match unsafe { task.as_ref() }.state.wake_by_value() {
+        // SAFETY: the transition owes the push; the task is alive, because it is not complete before that push is used.
+        Some(Wake::Submit) => unsafe { schedule_task(task) },
+        Some(Wake::Nothing) => {}
+        // SAFETY: complete: the reference is still ours, and goes here.
+        None => unsafe { drop_ref(task) },
     }
 }
 

@@ -3,7 +3,7 @@
 //! The workers here do what `Worker::rest`, `sleep` and `stop_searching` do, without timers and tasks; `loom_worker` runs those themselves.
 
 use super::support::model;
-use crate::loom::atomic::{AtomicUsize, fence};
+use crate::loom::atomic::AtomicUsize;
 use crate::loom::thread;
 use crate::scheduler::SENTRY_GRACE;
 use crate::scheduler::idle::Idle;
@@ -165,25 +165,30 @@ fn a_full_slot_is_known_to_the_sentry() {
     });
 }
 
-/// The sentry is chosen for work, and its post is taken by the other sleeper or found vacant by it.
+/// The sentry goes while another worker falls asleep and a timer waits: the other one has announced that it will look, or it is called.
 #[test]
-fn the_post_of_a_sentry_that_leaves_is_not_left_vacant() {
+fn a_sentry_that_goes_leaves_its_duty_to_another() {
+    const DEADLINE: u64 = 1_000;
     model(|| {
         let idle = Arc::new(Idle::new(2));
         assert!(idle.fall_asleep(0, false).sentry);
+        idle.announce_lookout(DEADLINE, false);
         let other = thread::spawn({
             let idle = Arc::clone(&idle);
-            move || idle.fall_asleep(1, false).sentry
+            move || {
+                let sentry = idle.fall_asleep(1, false).sentry;
+                if sentry {
+                    idle.announce_lookout(DEADLINE, false);
+                }
+                sentry
+            }
         });
         // As the end of `Worker::sleep` and `leave_post`.
         assert!(idle.wake_self(0, false));
         idle.announce_lookout(u64::MAX, false);
-        let calls = idle.post_is_vacant();
-        assert!(other.join().unwrap() | calls, "sleepers without a sentry");
-        if calls {
-            assert_eq!(idle.lookout(), Some(1));
-            assert!(idle.take_post(1));
-        }
-        fence(SeqCst);
+        let calls = idle.any_asleep() && idle.lookout() == Some(1);
+        let sentry = other.join().unwrap();
+        assert!(calls | (sentry && !idle.lookout_is_later_than(DEADLINE)), "nobody will look");
+        assert!(idle.take_post(1));
     });
 }

@@ -2,6 +2,7 @@
 
 use super::support::{Counted, Drops, Flags, Freed, Queue, create_unqueued, model};
 use crate::loom::thread;
+use crate::scheduler::Shared;
 use crate::task::registry::Shard;
 use crate::task::{Notified, Task};
 use std::sync::Arc;
@@ -91,5 +92,38 @@ fn a_task_is_listed_or_refused() {
         }
         drop((collected, task));
         listed.end(vec![notified]);
+    });
+}
+
+/// A task creates another in a list that was looked at before, and ends, and so on: the runtime is never taken for deserted.
+///
+/// *Found by hand:* `is_deserted` that looks at each list once.
+#[test]
+fn a_runtime_with_a_task_is_not_deserted() {
+    model(|| {
+        let listed = Listed::new();
+        let (tasks, notified): (Vec<_>, Vec<_>) = (0..3).map(|_| listed.create()).unzip();
+        let config = crate::Config { workers: 2, ..crate::Config::default() };
+        let shared = Shared::new(0, config, vec![None, None]);
+        let list = |worker: usize| &shared.remotes[worker].tasks;
+        // SAFETY: each is put into one list, and removed from it before it completes.
+        unsafe { list(1).insert(tasks[0].as_raw()) };
+        let observer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || assert!(!shared.is_deserted())
+        });
+        // SAFETY: as above.
+        unsafe {
+            list(0).insert(tasks[1].as_raw());
+            list(1).remove(tasks[0].as_raw());
+            list(1).insert(tasks[2].as_raw());
+            list(0).remove(tasks[1].as_raw());
+        }
+        observer.join().unwrap();
+        // SAFETY: as above.
+        unsafe { list(1).remove(tasks[2].as_raw()) };
+        assert!(shared.is_deserted());
+        drop(tasks);
+        listed.end(notified);
     });
 }

@@ -2,7 +2,8 @@
 
 use super::support::model;
 use crate::loom::thread;
-use crate::scope::{Place, WakeList, path};
+use crate::scope::{Delivery, Place, WakeList, path};
+use crate::task::CancelledError;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,7 +34,7 @@ fn register(place: &mut Option<Place>, list: &Arc<WakeList>, waker: &Waker, bits
     Place::update(place, || Arc::clone(list), waker, bits);
 }
 
-/// One catcher leaves on a thread of its own and another comes, while all are woken: who stays is woken, once, and what leaves takes
+/// One catcher leaves on a thread of its own and another comes, while all are woken for a request: who stays is woken, once, and what leaves takes
 /// its waker and its hold along.
 ///
 /// *Found by hand:* `remove` that does not take the hold back; `insert` that takes a free place without filling it; `wake_all` that drops
@@ -50,7 +51,7 @@ fn a_place_is_woken_or_gone() {
         let leaver = thread::spawn(move || drop(one));
         let waker = thread::spawn({
             let list = Arc::clone(&list);
-            move || list.wake_all()
+            move || list.wake_all(&Delivery::new(CancelledError::default()))
         });
         register(&mut three, &list, &coming, path::CATCHER);
         leaver.join().unwrap();
@@ -58,8 +59,8 @@ fn a_place_is_woken_or_gone() {
         assert!(leaves.count() <= 1 && comes.count() <= 1);
         assert_eq!(stays.count(), 1);
         assert_eq!(Arc::strong_count(&leaves), 1, "its waker went with it");
-        assert_eq!(list.path(), path::CATCHER, "the hold went with its place");
-        list.wake_all();
+        assert_eq!(list.path(), path::CATCHER | path::UNREACHED, "the hold went with its place");
+        list.stir();
         assert_eq!(stays.count(), 1, "not again before it registers again");
         assert_eq!(comes.count(), 1);
         drop((two, three));
@@ -79,12 +80,12 @@ fn a_place_that_is_renewed_stays_awake() {
         register(&mut place, &list, &old_waker, path::CATCHER);
         let waker = thread::spawn({
             let list = Arc::clone(&list);
-            move || list.wake_all()
+            move || list.stir()
         });
         register(&mut place, &list, &new_waker, path::CATCHER | path::HOLDING);
         waker.join().unwrap();
         assert_eq!(old.count() + new.count(), 1, "one of the two");
-        list.wake_all();
+        list.stir();
         assert_eq!(new.count(), 1);
         assert_eq!(list.path(), path::CATCHER | path::HOLDING);
         drop(place);

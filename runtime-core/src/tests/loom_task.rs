@@ -126,6 +126,45 @@ fn a_future_moves_between_workers() {
     });
 }
 
+/// A task that has yielded is queued with `RUNNING` still set: a wake at that time, or in the poll that follows, is not lost.
+///
+/// *Found by hand:* `begin_poll` whose short way does not look at `NOTIFIED`, and leaves it set.
+#[test]
+fn a_task_that_has_yielded_is_woken() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let (slot, said) = (Arc::new(std::sync::Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+        let (place, seen) = (Arc::clone(&slot), Arc::clone(&said));
+        let mut polls = 0;
+        let mut task = create(
+            &queue,
+            &freed,
+            std::future::poll_fn(move |cx| {
+                polls += 1;
+                if polls == 1 {
+                    *place.lock().unwrap() = Some(cx.waker().clone());
+                    assert!(crate::current::yield_current(cx.waker()));
+                }
+                assert!(polls <= 3, "polled without reason");
+                if seen.load(Relaxed) == 1 { Poll::Ready(()) } else { Poll::Pending }
+            }),
+        );
+        queue.drain_once();
+        let waker = take_waker(&slot);
+        let other = thread::spawn(move || {
+            said.store(1, Relaxed);
+            waker.wake();
+        });
+        queue.drain();
+        other.join().unwrap();
+        queue.drain();
+        assert!(task.result().expect("polled after the wake").is_ok());
+        assert_eq!(queue.released(), 1);
+        drop(task);
+        freed.check();
+    });
+}
+
 /// A waker that is used by value, and dropped, on a thread that never knew of the task, after and during its end.
 ///
 /// *Found by hand:* `ref_dec` without `Release`; `wake` that owes a push of a complete task (the queue had gone).

@@ -170,7 +170,7 @@ fn allocate<F: Future>(queue: &Arc<Queue>, freed: &Freed, future: F, state: Stat
         context: Some(Arc::clone(&freed.0)),
         location: Location::caller(),
     };
-    let raw = cell::allocate::<F, Queue>(future, Arc::as_ptr(queue), new);
+    let raw = cell::allocate::<F, Queue, ()>(future, Arc::as_ptr(queue), (), new);
     // SAFETY: the handle's reference, and the push or the poll that a new task owes.
     unsafe { (Task::from_raw(raw), Notified::new(raw)) }
 }

@@ -1,6 +1,7 @@
 //! `sleep`, `sleep_until`, `yield_now`.
 
 use super::{Renewed, TimerShard};
+use crate::current;
 use crate::scheduler::worker::{self, Worker};
 use runtime_timers::Key;
 use std::fmt;
@@ -74,6 +75,8 @@ pub struct Sleep {
 enum State {
     After(Duration),
     At(Instant),
+    /// Nanoseconds of the runtime's clock.
+    Started(u64),
     Armed {
         shard: Arc<TimerShard>,
         key: Key,
@@ -86,17 +89,32 @@ enum State {
 }
 
 impl Sleep {
+    /// Counts the duration from now on instead of from the first poll.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a runtime.
+    pub fn start(&mut self) {
+        if let State::After(duration) = self.state {
+            let deadline = worker::with_current_or_panic("sleep", |worker| worker.shared().clock.deadline(duration));
+            self.state = State::Started(if duration.is_zero() { 0 } else { deadline });
+        }
+    }
+
     fn begin(&mut self, worker: &Worker, cx: &Context<'_>) {
         let clock = &worker.shared().clock;
+        let started = matches!(self.state, State::Started(_));
         let deadline = match self.state {
             State::After(duration) if duration.is_zero() => 0,
             State::After(duration) => clock.deadline(duration),
+            State::Started(deadline) => deadline,
             State::At(instant) => clock.nanos_of(instant),
             _ => unreachable!("called before anything else"),
         };
+        // One that was started has read the clock a moment ago; if it has become due since, the wheel fires it at once.
         self.state = if deadline == u64::MAX {
             State::Never
-        } else if deadline <= clock.now() {
+        } else if deadline == 0 || !started && deadline <= clock.now() {
             cx.waker().wake_by_ref();
             State::Yielded
         } else {
@@ -111,7 +129,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
-            State::After(_) | State::At(_) => {
+            State::After(_) | State::At(_) | State::Started(_) => {
                 worker::with_current_or_panic("sleep", |worker| self.begin(worker, cx));
                 return Poll::Pending;
             }
@@ -139,7 +157,7 @@ impl Drop for Sleep {
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::After(_) | State::At(_) => "Sleep(not begun)",
+            State::After(_) | State::At(_) | State::Started(_) => "Sleep(not begun)",
             State::Armed { .. } => "Sleep(armed)",
             State::Never => "Sleep(for ever)",
             State::Yielded | State::Over => "Sleep(over)",
@@ -184,7 +202,9 @@ impl Future for YieldNow {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }
-        cx.waker().wake_by_ref();
+        if !current::yield_current(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 }

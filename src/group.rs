@@ -1,0 +1,667 @@
+//! `TaskGroup`: children that end before the scope does.
+//!
+//! # How it ends
+//!
+//! 1. The body runs in a cancel scope of its own, which the group cancels when it aborts.
+//! 2. The first failure (of a child, or of the body), [`TaskGroup::cancel`], or a request from outside **aborts** the group: every
+//!    child that has not ended gets one request, and so does the body. This happens in the step in which the
+//!    child fails, before anybody who awaits that child is woken.
+//! 3. When the body is over, the scope waits until no child is left, whatever arrives meanwhile.
+//! 4. Failures win: they are returned together. A request from outside that came as well, even if the body caught it, is made pending
+//!    again, and is delivered at the next suspension after the group: counts decide, as for a timeout. Without failures, a request from outside goes on from here.
+//!
+//! The group's lock is held for a few instructions, never while a child is cancelled, woken or dropped.
+
+use crate::exception_group::{ExceptionGroup, Failure};
+use parking_lot::Mutex;
+use pin_project_lite::pin_project;
+use runtime_core::{
+    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled,
+    current_task, intercept,
+};
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// A group of tasks that ends when all of them have ended.
+///
+/// Made by [`scope`](Self::scope); the handle that its body gets can be cloned into children, which may add more.
+pub struct TaskGroup<E> {
+    shared: Arc<Shared<E>>,
+}
+
+struct Shared<E>(Mutex<State<E>>);
+
+struct State<E> {
+    phase: Phase,
+    /// The children that have not ended.
+    children: HashMap<TaskId, TaskRef>,
+    /// Children that are being created: counted before they can run.
+    starting: usize,
+    /// In the order in which they happened.
+    failures: Vec<Failure<E>>,
+    /// The body, when it waits; woken by an abort.
+    body: Option<Waker>,
+    /// The scope, when it waits for the children.
+    scope: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// All children and the body have got their request.
+    Aborting,
+    /// The scope has returned.
+    Over,
+}
+
+/// What a child of a group may return: a `Result` with the group's error, or nothing.
+#[diagnostic::on_unimplemented(
+    message = "a child of this task group has to return `Result<_, {E}>` or `()`, not `{Self}`",
+    note = "wrap the value: `async {{ Ok(value) }}`"
+)]
+pub trait ChildOutput<E> {
+    /// The value, without the result around it.
+    type Value;
+
+    /// The value or the error.
+    fn into_result(self) -> Result<Self::Value, E>;
+}
+
+/// Gives the type `!` a name, which cannot be written on a stable compiler yet.
+mod never {
+    pub trait Returns {
+        type Output;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Output = T;
+    }
+
+    pub(super) type Never = <fn() -> ! as Returns>::Output;
+}
+
+use never::Never;
+
+/// For children that end by letting a cancellation go on, or never.
+impl<E> ChildOutput<E> for Never {
+    type Value = Never;
+
+    fn into_result(self) -> Result<Never, E> {
+        self
+    }
+}
+
+impl<T, E> ChildOutput<E> for Result<T, E> {
+    type Value = T;
+
+    fn into_result(self) -> Result<T, E> {
+        self
+    }
+}
+
+impl<E> ChildOutput<E> for () {
+    type Value = ();
+
+    fn into_result(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+impl<E: Send + 'static> TaskGroup<E> {
+    /// Runs `body` with a new group, and returns when the body and every child have ended.
+    ///
+    /// The first failure, of a child or of the body, cancels all others and the body; they may clean up, and are waited for. A child that is
+    /// cancelled on its own is no failure. If the body catches the group's cancellation it goes on, and the failures are returned when it
+    /// ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ExceptionGroup`] with all failures, panics included, if there was any. Also, and then empty, when the group was ended by
+    /// [`cancel`](Self::cancel) and the body gave no value.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside of a runtime, once a child is created.
+    ///
+    /// # Cancellation
+    ///
+    /// A request is passed to the children and the body, all are waited for, then it goes on. If a child or the body answers it with an error, that
+    /// is returned instead, and the cancellation is delivered at the next suspension after the group. A plain drop cancels the children and
+    /// does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{TaskGroup, sleep};
+    /// use std::time::Duration;
+    ///
+    /// # runtime::run(async {
+    /// let sum = TaskGroup::scope(async |group| {
+    ///     let one = group.create_task(async { Ok::<_, &str>(1) });
+    ///     let two = group.create_task(async { Ok(2) });
+    ///     Ok(one.await.unwrap() + two.await.unwrap())
+    /// })
+    /// .await;
+    /// assert_eq!(sum.unwrap(), 3);
+    ///
+    /// let failed = TaskGroup::scope(async |group| {
+    ///     group.create_task(async { Err::<(), _>("no such host") });
+    ///     sleep(Duration::MAX).await; // cancelled by the failure
+    ///     Ok(())
+    /// })
+    /// .await;
+    /// assert_eq!(failed.unwrap_err().into_errors().collect::<Vec<_>>(), ["no such host"]);
+    /// # });
+    /// ```
+    pub async fn scope<T, B, F>(body: B) -> Result<T, ExceptionGroup<E>>
+    where
+        B: FnOnce(TaskGroup<E>) -> F,
+        F: Future<Output = Result<T, E>>,
+    {
+        let entry = requests();
+        let group = TaskGroup { shared: Arc::new(Shared::new()) };
+        let over = CancelOnDrop(group.clone());
+        let body = run_body(&group, body).await;
+        let (value, mut cancelled) = match body {
+            Body::Value(value) => (Some(value), None),
+            Body::Failed(failure) => {
+                group.abort();
+                let told = group.wait_for_children(None).await;
+                return group.end(over, entry, Some(failure), told, None::<T>).await;
+            }
+            Body::Cancelled => (None, None),
+            Body::CancelledFromOutside(error) => (None, Some(error)),
+        };
+        if let Some(request) = &cancelled {
+            group.abort_by(request);
+        }
+        let told = group.wait_for_children(cancelled.clone()).await;
+        cancelled = cancelled.or(told);
+        group.end(over, entry, None, cancelled, value).await
+    }
+
+    /// Makes `future` a child of the group.
+    ///
+    /// The task's value is what the future's `Result` holds. If the future fails, the error goes to the group, and the child's own
+    /// handle has ended cancelled. On a group that is over or shutting down the task has ended cancelled, and the future is dropped
+    /// unpolled; [`try_create_task`](Self::try_create_task) tells.
+    ///
+    /// Dropping the handle changes nothing: the group waits for the child.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a runtime.
+    #[track_caller]
+    pub fn create_task<F>(&self, future: F) -> GroupTask<<F::Output as ChildOutput<E>>::Value>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        <F::Output as ChildOutput<E>>::Value: Send + 'static,
+    {
+        self.create_task_with(TaskBuilder::new(), future)
+    }
+
+    /// As [`create_task`](Self::create_task), with a name, a context, or an eager start.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a runtime.
+    #[track_caller]
+    pub fn create_task_with<F>(
+        &self,
+        builder: TaskBuilder,
+        future: F,
+    ) -> GroupTask<<F::Output as ChildOutput<E>>::Value>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        <F::Output as ChildOutput<E>>::Value: Send + 'static,
+    {
+        if self.shared.begin_child() {
+            GroupTask(self.start_child(builder, future))
+        } else {
+            drop(future);
+            GroupTask(refused())
+        }
+    }
+
+    /// As [`create_task`](Self::create_task).
+    ///
+    /// # Errors
+    ///
+    /// Gives the future back when the group is over or shutting down.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a runtime.
+    #[track_caller]
+    pub fn try_create_task<F>(
+        &self,
+        future: F,
+    ) -> Result<GroupTask<<F::Output as ChildOutput<E>>::Value>, GroupClosed<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        <F::Output as ChildOutput<E>>::Value: Send + 'static,
+    {
+        if self.shared.begin_child() {
+            Ok(GroupTask(self.start_child(TaskBuilder::new(), future)))
+        } else {
+            Err(GroupClosed(future))
+        }
+    }
+
+    #[track_caller]
+    fn start_child<F>(&self, builder: TaskBuilder, future: F) -> Task<<F::Output as ChildOutput<E>>::Value>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        <F::Output as ChildOutput<E>>::Value: Send + 'static,
+    {
+        let starting = Starting { group: self, started: false };
+        let child = Child { future, group: self.clone(), failed: false };
+        let ended = self.clone();
+        let task = builder.create_task_and_tell(child, move |task| ended.shared.child_ended(task));
+        starting.done(task.task_ref());
+        task
+    }
+
+    /// Ends the group: cancels the children and the body, as a failure would, but is none. The scope waits for all of them, and
+    /// gives the body's value if there is one. Does nothing after the first time, and once the group is shutting down.
+    pub fn cancel(&self) {
+        self.abort();
+    }
+
+    fn abort(&self) {
+        self.abort_by(&CancelledError::without_message());
+    }
+
+    fn abort_by(&self, request: &CancelledError) {
+        self.abort_but(None, request);
+    }
+
+    /// Passes one request to the body and all children but one, unless that was done before.
+    fn abort_but(&self, except: Option<TaskId>, request: &CancelledError) {
+        if let Some((children, body)) = self.shared.begin_abort() {
+            // One for all: a child that another one awaits does not get it twice.
+            let request = &request.clone().identified();
+            for child in children {
+                if Some(child.id()) != except {
+                    child.cancel_by(request);
+                }
+            }
+            if let Some(body) = body {
+                body.wake();
+            }
+        }
+    }
+
+    /// The running child has failed: that ends the others. It is about to end by itself, and gets no request.
+    fn child_failed(&self, failure: Failure<E>) {
+        self.shared.0.lock().failures.push(failure);
+        let failed = current_task().map(|task| task.id());
+        self.abort_but(failed, &CancelledError::without_message());
+    }
+
+    /// Waits until no child is left. A request from outside is passed to the children, the first time, and given.
+    async fn wait_for_children(&self, request: Option<CancelledError>) -> Option<CancelledError> {
+        let no_child = std::future::poll_fn(|cx| self.shared.poll_no_child(cx));
+        let told = intercept(no_child, |_, request| self.abort_by(request)).await;
+        request.or(told.cancelled)
+    }
+
+    /// Decides what the scope returns. `entry` is how many requests had come from outside when it was entered.
+    async fn end<T>(
+        &self,
+        over: CancelOnDrop<E>,
+        entry: u32,
+        failure: Option<Failure<E>>,
+        cancelled: Option<CancelledError>,
+        value: Option<T>,
+    ) -> Result<T, ExceptionGroup<E>> {
+        let mut failures = self.shared.close();
+        drop(over);
+        failures.extend(failure);
+        match (failures.is_empty(), cancelled) {
+            (true, Some(error)) => error.reraise().await,
+            (false, Some(error)) => error.redeliver(),
+            // The body has answered it with its failure, or a failure came after it had caught it.
+            (false, None) if requests() > entry => CancelledError::without_message().redeliver(),
+            (_, None) => {}
+        }
+        match value {
+            Some(value) if failures.is_empty() => Ok(value),
+            _ => Err(ExceptionGroup::new(failures)),
+        }
+    }
+}
+
+/// The requests to the running task and the scopes around, which are all from outside for what is about to be entered.
+fn requests() -> u32 {
+    current_task().map_or(0, |task| task.cancelling())
+}
+
+/// How the body ended.
+enum Body<T, E> {
+    Value(T),
+    Failed(Failure<E>),
+    /// By the group.
+    Cancelled,
+    CancelledFromOutside(CancelledError),
+}
+
+// Not `AsyncFnOnce`: the future of such a closure is a projection, and the compiler cannot show that one to be `Send` when the group's
+// error type has a lifetime in it, `&'static str` included.
+async fn run_body<T, E, B, F>(group: &TaskGroup<E>, body: B) -> Body<T, E>
+where
+    E: Send + 'static,
+    B: FnOnce(TaskGroup<E>) -> F,
+    F: Future<Output = Result<T, E>>,
+{
+    let abort = Aborted(Arc::clone(&group.shared));
+    let body = CatchPanic { future: body(group.clone()) };
+    match catch_cancelled(cancel_when(body, abort)).await {
+        Ok(Ok(Ok(Ok(value)))) => Body::Value(value),
+        Ok(Ok(Ok(Err(error)))) => Body::Failed(Failure::Error(error)),
+        Ok(Ok(Err(panic))) => Body::Failed(Failure::Panicked(panic)),
+        Ok(Err(_aborted)) => Body::Cancelled,
+        Err(from_outside) => Body::CancelledFromOutside(from_outside),
+    }
+}
+
+#[track_caller]
+fn refused<T: Send + 'static>() -> Task<T> {
+    let (promise, task) = runtime_core::Promise::new();
+    task.cancel_with("the task group is shutting down or over");
+    drop(promise);
+    task
+}
+
+impl<E> Shared<E> {
+    fn new() -> Self {
+        Self(Mutex::new(State {
+            phase: Phase::Open,
+            children: HashMap::new(),
+            starting: 0,
+            failures: Vec::new(),
+            body: None,
+            scope: None,
+        }))
+    }
+
+    /// Counts a child that is about to be created; false when none is taken in any more.
+    fn begin_child(&self) -> bool {
+        let mut state = self.0.lock();
+        let open = state.phase == Phase::Open;
+        state.starting += usize::from(open);
+        open
+    }
+
+    /// A child was created. It may have ended already, or the group may be aborting: then it gets its request now (TG-38).
+    fn child_started(&self, task: TaskRef) {
+        let late = {
+            let mut state = self.0.lock();
+            if !task.done() {
+                state.children.insert(task.id(), task.clone());
+            }
+            state.phase != Phase::Open
+        };
+        // It may have ended between the question and the insertion: then `child_ended` has not found it.
+        if task.done() {
+            self.child_ended(&task);
+        } else if late {
+            task.cancel();
+        }
+        self.count_started();
+    }
+
+    fn count_started(&self) {
+        let waker = {
+            let mut state = self.0.lock();
+            state.starting -= 1;
+            state.wake_scope()
+        };
+        wake(waker);
+    }
+
+    fn child_ended(&self, task: &TaskRef) {
+        let (child, waker) = {
+            let mut state = self.0.lock();
+            let child = state.children.remove(&task.id());
+            (child, state.wake_scope())
+        };
+        drop(child);
+        wake(waker);
+    }
+
+    fn poll_no_child(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let fresh = cx.waker().clone();
+        let mut state = self.0.lock();
+        if state.no_child() {
+            // In the same step: somebody else could add a child in between, which nobody would wait for.
+            state.phase = Phase::Over;
+            return Poll::Ready(());
+        }
+        let old = state.scope.replace(fresh);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Whom to cancel and to wake, the first time.
+    fn begin_abort(&self) -> Option<(Vec<TaskRef>, Option<Waker>)> {
+        let mut state = self.0.lock();
+        if state.phase != Phase::Open {
+            return None;
+        }
+        state.phase = Phase::Aborting;
+        Some((state.children.values().cloned().collect(), state.body.take()))
+    }
+
+    /// The scope returns: no child is taken in any more.
+    fn close(&self) -> Vec<Failure<E>> {
+        let mut state = self.0.lock();
+        state.phase = Phase::Over;
+        std::mem::take(&mut state.failures)
+    }
+}
+
+impl<E> State<E> {
+    fn no_child(&self) -> bool {
+        self.children.is_empty() && self.starting == 0
+    }
+
+    fn wake_scope(&mut self) -> Option<Waker> {
+        if self.no_child() { self.scope.take() } else { None }
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Counts a child as created, also when creating it panics.
+struct Starting<'a, E: Send + 'static> {
+    group: &'a TaskGroup<E>,
+    started: bool,
+}
+
+impl<E: Send + 'static> Starting<'_, E> {
+    fn done(mut self, task: TaskRef) {
+        self.started = true;
+        self.group.shared.child_started(task);
+    }
+}
+
+impl<E: Send + 'static> Drop for Starting<'_, E> {
+    fn drop(&mut self) {
+        if !self.started {
+            self.group.shared.count_started();
+        }
+    }
+}
+
+/// Cancels the children if the scope is dropped before it has returned.
+struct CancelOnDrop<E: Send + 'static>(TaskGroup<E>);
+
+impl<E: Send + 'static> Drop for CancelOnDrop<E> {
+    fn drop(&mut self) {
+        self.0.abort();
+        let failures = self.0.shared.close();
+        drop(failures);
+    }
+}
+
+/// Cancels the body when the group aborts.
+struct Aborted<E>(Arc<Shared<E>>);
+
+impl<E> Trigger for Aborted<E> {
+    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
+        let fresh = cx.waker().clone();
+        let mut state = self.0.0.lock();
+        if state.phase != Phase::Open {
+            return Poll::Ready(CancelledError::without_message());
+        }
+        let old = state.body.replace(fresh);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+pin_project! {
+    /// Yields a panic of the future as a value.
+    struct CatchPanic<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, PanicError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(PanicError::new(payload))),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of a child: its failure goes to the group in the step in which it happens.
+    struct Child<F, E> {
+        #[pin]
+        future: F,
+        group: TaskGroup<E>,
+        failed: bool,
+    }
+}
+
+impl<F, E> Future for Child<F, E>
+where
+    F: Future,
+    F::Output: ChildOutput<E>,
+    E: Send + 'static,
+{
+    type Output = <F::Output as ChildOutput<E>>::Value;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if !*this.failed {
+            let future = this.future;
+            let failure = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(output)) => match output.into_result() {
+                    Ok(value) => return Poll::Ready(value),
+                    Err(error) => Failure::Error(error),
+                },
+                Err(payload) => Failure::Panicked(PanicError::new(payload)),
+            };
+            *this.failed = true;
+            this.group.child_failed(failure);
+        }
+        CancelledError::new("this child of a task group failed; the group has the failure")
+            .poll_reraise()
+            .map(|never| match never {})
+    }
+}
+
+/// The handle of a child: a [`Task`] that may be dropped without a second thought, because the group waits for it.
+#[derive(Debug)]
+pub struct GroupTask<T>(Task<T>);
+
+impl<T> GroupTask<T> {
+    /// The task itself.
+    pub fn into_task(self) -> Task<T> {
+        self.0
+    }
+}
+
+impl<T> std::ops::Deref for GroupTask<T> {
+    type Target = Task<T>;
+
+    fn deref(&self) -> &Task<T> {
+        &self.0
+    }
+}
+
+impl<T> std::ops::DerefMut for GroupTask<T> {
+    fn deref_mut(&mut self) -> &mut Task<T> {
+        &mut self.0
+    }
+}
+
+impl<T> Future for GroupTask<T> {
+    type Output = Result<T, runtime_core::TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// The group is over or shutting down; the future that was to become a child is in it.
+pub struct GroupClosed<F>(pub F);
+
+impl<F> fmt::Debug for GroupClosed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupClosed")
+    }
+}
+
+impl<F> fmt::Display for GroupClosed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the task group is shutting down or over")
+    }
+}
+
+impl<F> Error for GroupClosed<F> {}
+
+impl<E> Clone for TaskGroup<E> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<E> fmt::Debug for TaskGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shared.0.try_lock() {
+            Some(state) => f
+                .debug_struct("TaskGroup")
+                .field("phase", &state.phase)
+                .field("children", &state.children.len())
+                .field("failures", &state.failures.len())
+                .finish(),
+            None => f.write_str("TaskGroup(<locked>)"),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `race` and `staggered_race`: the first one wins, and the losers clean up before it is over.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use runtime_core::{CancelScope, CancelWhen, Scoped, Sleep, sleep};
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+/// Runs futures inside of this task until one has ended, cancels the others, waits until they have ended too, and gives the value of
+/// the first.
+///
+/// Unlike `select!`, which drops the losers, here they are cancelled and may clean up with awaits. No tasks are made: the futures may borrow, and share
+/// this task's core. What a loser yields is dropped.
+///
+/// Gives `None` when there are no futures, and when all were cancelled before one had ended.
+///
+/// # Cancellation
+///
+/// A request is delivered to the catchers inside of the futures; those without any are dropped when it unwinds. A plain drop drops all.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{catch_cancelled, race, sleep};
+/// use std::cell::Cell;
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     let cleaned_up = Cell::new(false);
+///     let contender = async |ms: u64| {
+///         if catch_cancelled(sleep(Duration::from_millis(ms))).await.is_err() {
+///             sleep(Duration::from_millis(1)).await;
+///             cleaned_up.set(true);
+///         }
+///         ms
+///     };
+///     assert_eq!(race([contender(1), contender(100_000)]).await, Some(1));
+///     assert!(cleaned_up.get());
+/// });
+/// ```
+pub async fn race<I>(futures: I) -> Option<<I::Item as IntoFuture>::Output>
+where
+    I: IntoIterator,
+    I::Item: IntoFuture,
+{
+    let mut contenders = Contenders::new();
+    for future in futures {
+        contenders.start(future);
+    }
+    let mut winner = None;
+    while let Some(ended) = contenders.running.next().await {
+        if winner.is_none() && ended.is_ok() {
+            winner = ended.ok();
+            contenders.cancel();
+        }
+    }
+    winner
+}
+
+/// Runs futures one after the other until one succeeds, starting the next when the one before has failed **or** has not ended after
+/// `delay`: what connecting to one of several addresses needs ("happy eyeballs", RFC 8305).
+///
+/// The first success wins; all others are cancelled and waited for, as in [`race`].
+///
+/// # Errors
+///
+/// All errors in the order in which they came, when no candidate succeeded.
+///
+/// # Cancellation
+///
+/// As for [`race`].
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{sleep, staggered_race};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     let connect = async |address: &'static str| match address {
+///         "dead" => Err("refused"),
+///         "slow" => Ok(sleep(Duration::MAX).await).map(|()| address),
+///         _ => Ok(address),
+///     };
+///     let candidates = ["dead", "slow", "good"].map(connect);
+///     assert_eq!(staggered_race(candidates, Duration::from_millis(2)).await, Ok("good"));
+/// });
+/// ```
+pub async fn staggered_race<I, T, E>(candidates: I, delay: Duration) -> Result<T, Vec<E>>
+where
+    I: IntoIterator,
+    I::Item: IntoFuture<Output = Result<T, E>>,
+{
+    let mut candidates = candidates.into_iter();
+    let mut contenders = Contenders::new();
+    let mut errors = Vec::new();
+    let mut winner = None;
+    // The wait for the next start; without one the next candidate starts now.
+    let mut next_start = None;
+    loop {
+        if winner.is_none() && next_start.is_none() {
+            if let Some(candidate) = candidates.next() {
+                contenders.start(candidate);
+                next_start = Some(sleep(delay));
+            } else if contenders.running.is_empty() {
+                break;
+            }
+        }
+        match contenders.next_event(&mut next_start).await {
+            Event::Due => next_start = None,
+            Event::Ended(Some(Ok(value))) if winner.is_none() => {
+                winner = Some(value);
+                next_start = None;
+                contenders.cancel();
+            }
+            Event::Ended(Some(Err(error))) => {
+                errors.push(error);
+                next_start = None;
+            }
+            Event::Ended(_) => {}
+            Event::NoneLeft if winner.is_some() => break,
+            Event::NoneLeft => next_start = None,
+        }
+    }
+    winner.ok_or(errors)
+}
+
+/// Futures that run in cancel scopes of their own, inside of one task.
+struct Contenders<F: Future> {
+    running: FuturesUnordered<CancelWhen<F, Scoped>>,
+    scopes: Vec<CancelScope>,
+}
+
+enum Event<T> {
+    /// A contender has ended; `None` when it was cancelled.
+    Ended(Option<T>),
+    NoneLeft,
+    /// The next one is to be started.
+    Due,
+}
+
+impl<F: Future> Contenders<F> {
+    fn new() -> Self {
+        Self { running: FuturesUnordered::new(), scopes: Vec::new() }
+    }
+
+    fn start(&mut self, future: impl IntoFuture<IntoFuture = F, Output = F::Output>) {
+        let scope = CancelScope::new();
+        self.running.push(scope.run(future));
+        self.scopes.push(scope);
+    }
+
+    fn cancel(&mut self) {
+        for scope in self.scopes.drain(..) {
+            scope.cancel();
+        }
+    }
+
+    async fn next_event(&mut self, start: &mut Option<Sleep>) -> Event<F::Output> {
+        poll_fn(|cx| match self.running.poll_next_unpin(cx) {
+            Poll::Ready(Some(ended)) => Poll::Ready(Event::Ended(ended.ok())),
+            Poll::Ready(None) => Poll::Ready(Event::NoneLeft),
+            Poll::Pending => match start {
+                Some(start) => Pin::new(start).poll(cx).map(|()| Event::Due),
+                None => Poll::Pending,
+            },
+        })
+        .await
+    }
+}

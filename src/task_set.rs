@@ -1,0 +1,116 @@
+//! Waiting for the ends of many tasks, in the order in which they end, at a constant cost for each.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use runtime_core::{CancelledError, Task};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A task, or a task that is borrowed: what [`wait`](crate::wait) and [`as_completed`](crate::as_completed) take.
+pub trait TaskLike: Unpin {
+    /// The value of the task.
+    type Value;
+
+    /// The task itself.
+    fn task(&mut self) -> &mut Task<Self::Value>;
+}
+
+impl<T> TaskLike for Task<T> {
+    type Value = T;
+
+    fn task(&mut self) -> &mut Task<T> {
+        self
+    }
+}
+
+impl<T> TaskLike for &mut Task<T> {
+    type Value = T;
+
+    fn task(&mut self) -> &mut Task<T> {
+        self
+    }
+}
+
+/// Tasks, of which the ended ones are known.
+pub(crate) struct TaskSet<K: TaskLike> {
+    /// Those that have ended, at their places in the input.
+    ended: Vec<Option<K>>,
+    running: FuturesUnordered<Ended<K>>,
+}
+
+/// Waits for the end of one task, and gives it back.
+struct Ended<K> {
+    index: usize,
+    task: Option<K>,
+}
+
+impl<K: TaskLike> Future for Ended<K> {
+    type Output = (usize, K);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let task = self.task.as_mut().expect("polled after completion").task();
+        if task.poll_done(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let index = self.index;
+        self.task.take().map_or(Poll::Pending, |task| Poll::Ready((index, task)))
+    }
+}
+
+impl<K: TaskLike> TaskSet<K> {
+    pub(crate) fn new(tasks: impl IntoIterator<Item = K>) -> Self {
+        let running: FuturesUnordered<_> =
+            tasks.into_iter().enumerate().map(|(index, task)| Ended { index, task: Some(task) }).collect();
+        let ended = (0..running.len()).map(|_| None).collect();
+        Self { ended, running }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// The next task that has ended, by its place; `None` when all have been given.
+    pub(crate) fn poll_next_done(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        self.running.poll_next_unpin(cx).map(|next| {
+            next.map(|(index, task)| {
+                self.ended[index] = Some(task);
+                index
+            })
+        })
+    }
+
+    /// A task that has ended.
+    pub(crate) fn get_mut(&mut self, index: usize) -> &mut K {
+        self.ended[index].as_mut().expect("only asked for tasks that have ended")
+    }
+
+    /// Takes out a task that has ended.
+    pub(crate) fn take(&mut self, index: usize) -> K {
+        self.ended[index].take().expect("only asked once, for tasks that have ended")
+    }
+
+    /// Passes a request on to all tasks that have not ended; true if any of them took it.
+    pub(crate) fn cancel(&mut self, request: &CancelledError) -> bool {
+        // One for all: a task that another one of them awaits does not get it twice.
+        let request = &request.clone().identified();
+        let mut any = false;
+        for ended in self.running.iter_mut() {
+            if let Some(task) = &mut ended.task {
+                any |= task.task().cancel_by(request);
+            }
+        }
+        any
+    }
+
+    /// Those that have ended and those that have not, each in the order of the input.
+    pub(crate) fn split(&mut self) -> (Vec<K>, Vec<K>) {
+        let mut running: Vec<(usize, K)> = std::mem::take(&mut self.running)
+            .into_iter()
+            .filter_map(|ended| ended.task.map(|task| (ended.index, task)))
+            .collect();
+        running.sort_by_key(|(index, _)| *index);
+        let ended = std::mem::take(&mut self.ended).into_iter().flatten().collect();
+        (ended, running.into_iter().map(|(_, task)| task).collect())
+    }
+}

@@ -1,0 +1,129 @@
+//! `wait`: until some of the tasks, or all, have ended.
+
+use crate::task_set::{TaskLike, TaskSet};
+use pin_project_lite::pin_project;
+use runtime_core::{Sleep, TaskError, sleep};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// When [`wait`] is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReturnWhen {
+    /// When all tasks have ended.
+    #[default]
+    AllCompleted,
+    /// When any task has ended, in whatever way.
+    FirstCompleted,
+    /// When any task has failed (a cancelled one has not), or all have ended. A failure is a panic, and what
+    /// [`WaitMany::failed_if`] says.
+    FirstException,
+}
+
+/// Waits for tasks without touching them: gives those that have ended, and those that have not.
+///
+/// Takes tasks (`Task<T>`), or borrows them (`&mut Task<T>`); futures are made tasks first, with
+/// [`create_task`](crate::create_task). Both lists are in the order of the input. Never fails, and never cancels a task. Without any task it is
+/// over at once, as it is when what it waits for has happened already.
+///
+/// # Cancellation
+///
+/// A request unwinds from here, the tasks go on; so they do after a plain drop. Borrow them to keep them.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{ReturnWhen, create_task, sleep, wait};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     let fast = create_task(async { 1 });
+///     let slow = create_task(async {
+///         sleep(Duration::MAX).await;
+///         2
+///     });
+///     let (done, pending) = wait([fast, slow]).return_when(ReturnWhen::FirstCompleted).await;
+///     assert_eq!((done.len(), pending.len()), (1, 1));
+///     assert!(!pending[0].cancelled());
+/// });
+/// ```
+pub fn wait<I>(tasks: I) -> WaitMany<I::Item>
+where
+    I: IntoIterator,
+    I::Item: TaskLike,
+{
+    WaitMany {
+        tasks: TaskSet::new(tasks),
+        failed: false,
+        is_failure: None,
+        return_when: ReturnWhen::default(),
+        timeout: None,
+        checked: 0,
+    }
+}
+
+pin_project! {
+    /// The future of [`wait`], which can still be told when to return.
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct WaitMany<K: TaskLike> {
+        tasks: TaskSet<K>,
+        // Whether one has failed.
+        failed: bool,
+        // What of the values is a failure.
+        is_failure: Option<fn(&K::Value) -> bool>,
+        return_when: ReturnWhen,
+        timeout: Option<Sleep>,
+        // How many of the ended tasks were looked at for failures.
+        checked: usize,
+    }
+}
+
+impl<K: TaskLike> WaitMany<K> {
+    /// Returns after `duration`, counted from the first poll, whatever has ended by then. Nothing is cancelled.
+    pub fn timeout(mut self, duration: Duration) -> Self {
+        self.timeout = Some(sleep(duration));
+        self
+    }
+
+    /// When to return; the default is [`ReturnWhen::AllCompleted`].
+    pub fn return_when(mut self, when: ReturnWhen) -> Self {
+        self.return_when = when;
+        self
+    }
+
+    /// For [`ReturnWhen::FirstException`]: which values are failures, beside panics. For tasks of results this is usually
+    /// `Result::is_err`.
+    pub fn failed_if(mut self, is_failure: fn(&K::Value) -> bool) -> Self {
+        self.is_failure = Some(is_failure);
+        self
+    }
+}
+
+impl<K: TaskLike> Future for WaitMany<K> {
+    /// The tasks that have ended, and those that have not.
+    type Output = (Vec<K>, Vec<K>);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        while let Poll::Ready(Some(index)) = this.tasks.poll_next_done(cx) {
+            *this.checked += 1;
+            if *this.return_when == ReturnWhen::FirstException {
+                let is_failure = *this.is_failure;
+                let failed = this.tasks.get_mut(index).task().peek(|outcome| match outcome {
+                    Ok(value) => is_failure.is_some_and(|is_failure| is_failure(value)),
+                    Err(error) => matches!(error, TaskError::Panicked(_)),
+                });
+                *this.failed |= failed.unwrap_or(false);
+            }
+        }
+        let over = match this.return_when {
+            ReturnWhen::AllCompleted => false,
+            ReturnWhen::FirstCompleted => *this.checked > 0,
+            ReturnWhen::FirstException => *this.failed,
+        };
+        let over = over || *this.checked == this.tasks.len();
+        let over = over || this.timeout.as_mut().is_some_and(|sleep| Pin::new(sleep).poll(cx).is_ready());
+        if over { Poll::Ready(this.tasks.split()) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,21 @@
+//! Behaviour through the public API, in one binary; tests are named by area and as the sentence that they prove.
+//! A name that begins with the id of a row of `docs/conformance.md` bears that row.
+
+mod as_completed;
+mod auto_traits;
+mod cancellation;
+mod context;
+mod eager;
+mod exports;
+mod fairness;
+mod gather;
+mod group;
+mod race;
+mod run;
+mod shield;
+mod shutdown;
+mod support;
+mod testing;
+mod timeout;
+mod wait;
+mod wait_for;

@@ -1,0 +1,137 @@
+//! Row A-06: `race` and `staggered_race`.
+
+use crate::support::{Count, Log, begun, cancellation, everywhere, exact, forever, ms, passes};
+use futures::FutureExt;
+use runtime::{Handle, catch_cancelled, create_task, current_task, race, sleep, staggered_race};
+use std::future::{Ready, ready};
+use std::time::Duration;
+
+type Outcome = Result<&'static str, &'static str>;
+
+async fn connects(log: Log, after: u64, outcome: Outcome) -> Outcome {
+    log.add(format!("start at {after}"));
+    if let Err(error) = catch_cancelled(sleep(ms(after))).await {
+        sleep(ms(1)).await;
+        log.add(format!("cleaned up {after}"));
+        error.reraise().await
+    }
+    outcome
+}
+
+#[test]
+fn a_06_the_next_candidate_starts_after_a_failure() {
+    exact(async || {
+        let log = Log::default();
+        let start = Handle::current().time();
+        let candidates = [(5, Err("refused")), (10, Ok("second")), (1, Ok("never started"))];
+        let winner =
+            staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(100)).await;
+        assert_eq!((winner, Handle::current().time() - start), (Ok("second"), ms(15)));
+        assert_eq!(log.take(), ["start at 5", "start at 10"]);
+    });
+}
+
+#[test]
+fn a_06_the_next_candidate_starts_after_the_delay_and_losers_clean_up_first() {
+    exact(async || {
+        let log = Log::default();
+        let start = Handle::current().time();
+        let candidates = [(1000, Ok("slow")), (50, Ok("quick"))];
+        let winner =
+            staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(10)).await;
+        assert_eq!((winner, Handle::current().time() - start), (Ok("quick"), ms(61)));
+        assert_eq!(log.take(), ["start at 1000", "start at 50", "cleaned up 1000"]);
+        assert_eq!(current_task().unwrap().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_06_without_a_success_all_errors_come_in_order() {
+    everywhere(async || {
+        let candidates = ["a", "b", "c"].map(|error| ready(Err::<(), _>(error)));
+        assert_eq!(staggered_race(candidates, Duration::from_secs(60)).await, Err(vec!["a", "b", "c"]));
+        let nothing: [Ready<Outcome>; 0] = [];
+        assert_eq!(staggered_race(nothing, ms(1)).now_or_never(), Some(Err(vec![])));
+    });
+}
+
+#[test]
+fn a_06_of_several_winners_the_first_counts() {
+    exact(async || {
+        let log = Log::default();
+        let candidates = [(20, Ok("first")), (10, Ok("second"))];
+        // Both end at the same moment.
+        let winner =
+            staggered_race(candidates.map(|(after, outcome)| connects(log.clone(), after, outcome)), ms(10)).await;
+        assert!(winner.is_ok());
+    });
+}
+
+#[test]
+fn a_06_a_request_from_outside_is_passed_on_and_goes_on_after_all_have_ended() {
+    exact(async || {
+        let log = Log::default();
+        let told = log.clone();
+        let task = begun(async move {
+            let candidates = [(1000, Ok("a")), (1000, Ok("b"))];
+            drop(
+                staggered_race(candidates.map(|(after, outcome)| connects(told.clone(), after, outcome)), ms(10)).await,
+            );
+        })
+        .await;
+        sleep(ms(20)).await;
+        log.take();
+        task.cancel_with("why");
+        assert_eq!(cancellation(task.await).message(), Some("why"));
+        assert!(!log.take().is_empty());
+    });
+}
+
+#[test]
+fn a_06_losers_of_a_race_clean_up_before_it_is_over() {
+    everywhere(async || {
+        let cleaned_up = Count::default();
+        let contender = |wins: bool| {
+            let told = cleaned_up.clone();
+            async move {
+                if wins {
+                    passes(3).await;
+                    return 1;
+                }
+                assert!(catch_cancelled(forever()).await.is_err());
+                passes(5).await;
+                told.add();
+                0
+            }
+        };
+        assert_eq!(race([contender(false), contender(true), contender(false)]).await, Some(1));
+        assert_eq!(cleaned_up.get(), 2);
+        assert_eq!(current_task().unwrap().cancelling(), 0);
+        assert!(catch_cancelled(passes(3)).await.is_ok());
+    });
+}
+
+#[test]
+fn a_06_a_race_of_nobody_and_of_tasks() {
+    everywhere(async || {
+        let nobody: [Ready<()>; 0] = [];
+        assert_eq!(race(nobody).await, None);
+        let slow = create_task(forever().map(|()| 0));
+        let same = slow.task_ref();
+        let quick = create_task(async { 1 });
+        assert_eq!(race([slow, quick]).await.unwrap().unwrap(), 1);
+        assert!(same.cancelled(), "a loser is waited for");
+    });
+}
+
+#[test]
+fn a_06_a_contender_that_panics_takes_the_race_along_and_the_others_are_dropped() {
+    everywhere(async || {
+        let racing = create_task(async {
+            let contenders: [futures::future::BoxFuture<'static, ()>; 2] =
+                [Box::pin(forever()), Box::pin(async { panic!("a contender") })];
+            race(contenders).await
+        });
+        assert!(racing.await.unwrap_err().is_panicked());
+    });
+}

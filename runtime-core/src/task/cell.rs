@@ -461,6 +461,8 @@ unsafe fn dealloc<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
 
     let cell = task.cast::<TaskCell<F, S, H>>();
     let _free = Free(cell);
+    // Shows loom the access that the drop is. SAFETY: as below.
+    unsafe { cell.as_ref() }.stage.with_mut(|_| ());
     // Acquire: pairs with the release in `Header::cold`. SAFETY: the last reference is gone: this is the only access.
     let cold = unsafe { cell.as_ref() }.header.cold.load(std::sync::atomic::Ordering::Acquire);
     if !cold.is_null() {

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 /// The time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct TimeoutError;
 
 impl fmt::Display for TimeoutError {

@@ -71,6 +71,8 @@ mod as_completed;
 mod exception_group;
 mod gather;
 mod group;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod interrupt;
 mod race;
 mod run;

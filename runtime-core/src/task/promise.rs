@@ -76,7 +76,7 @@ impl Schedule for Unscheduled {
 
     fn run_callbacks(&self, _task: &TaskRef, _callbacks: Vec<super::cold::Callback>) {}
 
-    fn is_closing(&self) -> bool {
+    fn is_closing(&self, _kind: Kind) -> bool {
         false
     }
 }

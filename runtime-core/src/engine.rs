@@ -13,6 +13,7 @@ use crate::scheduler::queue::{self, LocalQueue, Random};
 use crate::scheduler::worker::{self, Worker};
 use crate::scheduler::{Life, Shared};
 use crate::scope::CancelScope;
+use crate::task::Schedule;
 use crate::task::builder::{Options, create};
 use crate::task::error::{CancelledError, TaskError};
 use crate::task::state::Claim;
@@ -237,10 +238,10 @@ impl Engine {
         self.as_worker(|worker| {
             let deadline =
                 self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
-            close_tasks(worker, Life::Closing, deadline);
+            close_tasks(worker, [Life::Closing, Life::Draining], deadline);
             self.shared.set_life(Life::Serving);
             close_extensions(worker);
-            close_tasks(worker, Life::ClosingAgain, deadline);
+            close_tasks(worker, [Life::ClosingAgain, Life::DrainingAgain], deadline);
             self.shared.set_life(Life::Closed);
             self.shared.unpark_all();
         });
@@ -452,20 +453,28 @@ fn run_main<F: Future>(
     }
 }
 
-/// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that.
-fn close_tasks(worker: &Worker, sweeping: Life, deadline: u64) {
+/// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that. Callbacks run as long as there are
+/// tasks, whose clean-up may need them (SD-01); those still to come are dropped then.
+fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
     let shared = worker.shared();
+    sweep_all(shared, sweeping);
+    worker.run_until(deadline, || shared.is_deserted(|counts| counts.users));
+    sweep_all(shared, draining);
+    worker.run_until(deadline, || shared.is_deserted(|counts| counts.all));
+}
+
+fn sweep_all(shared: &Shared, life: Life) {
     // what main created right before its end still gets its first step: whatever has not started is cancelled by its poller
     // after that step (`harness::end_poll`), the rest here.
-    shared.set_life(sweeping);
+    shared.set_life(life);
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
-            if task.header().state.has_started() {
-                harness::sweep(task.header());
+            let header = task.header();
+            if shared.is_closing(header.kind) && header.state.has_started() {
+                harness::sweep(header);
             }
         }
     }
-    worker.run_until(deadline, || shared.is_deserted());
 }
 
 /// Phase 3.

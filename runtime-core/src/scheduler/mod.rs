@@ -14,7 +14,8 @@ use crate::report::Reporter;
 use crate::task::cell::Header;
 use crate::task::cold::Callback;
 use crate::task::error::TaskError;
-use crate::task::registry::Shard;
+use crate::task::handle::is_listed;
+use crate::task::registry::{Count, Counts, Shard};
 use crate::task::{Kind, Notified, Schedule, TaskRef};
 use crate::time::TimerShard;
 use crate::time::clock::Clock;
@@ -37,14 +38,18 @@ pub(crate) const SENTRY_GRACE: u64 = 500_000;
 pub(crate) enum Life {
     /// Taking in tasks.
     Open = 0,
-    /// The sweep has begun: every task gets its one request.
+    /// The sweep has begun: every task gets its one request. Callbacks still come, for clean-up may need them.
     Closing = 1,
+    /// All tasks have ended: the sweep goes on to callbacks.
+    Draining = 2,
     /// Threads of extensions are waited for; the tasks that they create meanwhile run undisturbed (SD-04).
-    Serving = 2,
+    Serving = 3,
     /// The sweep of what those have left.
-    ClosingAgain = 3,
+    ClosingAgain = 4,
+    /// The same for callbacks.
+    DrainingAgain = 5,
     /// No task is taken in any more; workers end.
-    Closed = 4,
+    Closed = 6,
 }
 
 /// What all workers of a runtime, and all who have a handle to it, share.
@@ -129,8 +134,10 @@ impl Shared {
         match self.life.load(SeqCst) {
             0 => Life::Open,
             1 => Life::Closing,
-            2 => Life::Serving,
-            3 => Life::ClosingAgain,
+            2 => Life::Draining,
+            3 => Life::Serving,
+            4 => Life::ClosingAgain,
+            5 => Life::DrainingAgain,
             _ => Life::Closed,
         }
     }
@@ -139,14 +146,14 @@ impl Shared {
         self.life.fetch_max(life as u8, SeqCst);
     }
 
-    /// Whether no task is alive.
+    /// Whether nothing is alive, as far as `alive` counts it.
     ///
     /// The shards are looked at one after the other, and meanwhile a task in one may create another in one that was looked at before,
     /// and end. So it takes a second look, in which nothing has been listed since the first: then all were empty at once.
-    pub(crate) fn is_deserted(&self) -> bool {
-        let counts: Vec<_> = self.remotes.iter().map(|remote| remote.tasks.counts()).collect();
-        counts.iter().all(|(len, _)| *len == 0)
-            && self.remotes.iter().zip(&counts).all(|(remote, first)| remote.tasks.counts() == *first)
+    pub(crate) fn is_deserted(&self, alive: impl Fn(Counts) -> Count) -> bool {
+        let counts: Vec<_> = self.remotes.iter().map(|remote| alive(remote.tasks.counts())).collect();
+        counts.iter().all(|count| count.len == 0)
+            && self.remotes.iter().zip(&counts).all(|(remote, first)| alive(remote.tasks.counts()) == *first)
     }
 
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
@@ -296,8 +303,12 @@ impl Schedule for Shared {
         crate::report::queue_callbacks(&shared, task, callbacks);
     }
 
-    fn is_closing(&self) -> bool {
-        !matches!(self.life(), Life::Open | Life::Serving)
+    fn is_closing(&self, kind: Kind) -> bool {
+        match self.life() {
+            Life::Open | Life::Serving => false,
+            Life::Closing | Life::ClosingAgain => is_listed(kind),
+            Life::Draining | Life::DrainingAgain | Life::Closed => true,
+        }
     }
 }
 

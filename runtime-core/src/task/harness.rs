@@ -50,7 +50,7 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
         Ok(RootPoll::Pending) => {
             let yielded = entered.has_yielded();
             drop(entered);
-            if yielded && !(first && scheduler.is_closing()) {
+            if yielded && !(first && scheduler.is_closing(header.kind)) {
                 return Ran::Again(task);
             }
             if yielded {
@@ -72,7 +72,7 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
 #[inline]
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
-    if first && scheduler.is_closing() {
+    if first && scheduler.is_closing(task.header().kind) {
         sweep(task.header());
     }
     match task.header().state.end_poll() {
@@ -161,7 +161,7 @@ fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
     }
 }
 
-/// Wakes; a foreign waker that panics does not take the completer along, or the worker that fires a timer (R7).
+/// Wakes; a foreign waker that panics does not take the completer, or the worker that fires a timer, along (R7).
 pub(crate) fn wake_caught(waker: Waker) {
     let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     drop(woken.map_err(PanicError::new));

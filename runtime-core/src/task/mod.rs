@@ -87,7 +87,7 @@ pub(crate) trait Schedule: Sized + 'static {
     fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<cold::Callback>);
 
     /// Whether the shutdown's sweep has begun, so that a task is cancelled after its first step.
-    fn is_closing(&self) -> bool;
+    fn is_closing(&self, kind: Kind) -> bool;
 }
 
 /// The right and the duty to run a task: an entry of a run queue.

@@ -27,11 +27,38 @@ pub(crate) struct Shard(SpinLock<List>);
 
 struct List {
     first: Option<NonNull<Header>>,
-    len: usize,
-    /// How many tasks were ever listed.
-    inserted: u64,
+    counts: Counts,
     /// No task is taken in any more.
     closed: bool,
+}
+
+/// How many there are in a list.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) all: Count,
+    /// Those that are tasks in a user's eyes.
+    pub(crate) users: Count,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Count {
+    /// How many tasks are listed.
+    pub(crate) len: usize,
+    /// How many ever were.
+    inserted: u64,
+}
+
+impl Counts {
+    /// The counts that a task belongs to.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive.
+    unsafe fn of(&mut self, task: NonNull<Header>) -> impl Iterator<Item = &mut Count> {
+        // SAFETY: by the caller's promise.
+        let users = is_listed(unsafe { task.as_ref() }.kind).then_some(&mut self.users);
+        std::iter::once(&mut self.all).chain(users)
+    }
 }
 
 // SAFETY: the list's pointers are to cells that may be shared (see `TaskRef`), and are only followed under the lock.
@@ -39,7 +66,7 @@ unsafe impl Send for List {}
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self(SpinLock::new(List { first: None, len: 0, inserted: 0, closed: false }))
+        Self(SpinLock::new(List { first: None, counts: Counts::default(), closed: false }))
     }
 
     /// Lists a task; false when the shard is closed.
@@ -59,12 +86,15 @@ impl Shard {
         if let Some(after) = after {
             with_links(after, |links| links.before = Some(task));
         }
-        list.len += 1;
-        list.inserted += 1;
+        // SAFETY: alive by the caller's promise.
+        for count in unsafe { list.counts.of(task) } {
+            count.len += 1;
+            count.inserted += 1;
+        }
         true
     }
 
-    /// Takes a task out; gives how many are left.
+    /// Takes a task out; gives how many of the users' are left.
     ///
     /// # Safety
     ///
@@ -80,14 +110,15 @@ impl Shard {
         if let Some(after) = after {
             with_links(after, |links| links.before = before);
         }
-        list.len -= 1;
-        list.len
+        // SAFETY: it was listed, and is alive until its remover gives the runtime's reference back.
+        for count in unsafe { list.counts.of(task) } {
+            count.len -= 1;
+        }
+        list.counts.users.len
     }
 
-    /// How many tasks are listed, and how many ever were.
-    pub(crate) fn counts(&self) -> (usize, u64) {
-        let list = self.0.lock();
-        (list.len, list.inserted)
+    pub(crate) fn counts(&self) -> Counts {
+        self.0.lock().counts
     }
 
     /// Takes in no more tasks.
@@ -98,7 +129,7 @@ impl Shard {
     /// References to all tasks that are listed, newest first.
     pub(crate) fn collect(&self) -> Vec<TaskRef> {
         // The memory is got with nothing locked; a few more tasks may have come when the lock is taken.
-        let mut tasks = Vec::with_capacity(self.counts().0 + 64);
+        let mut tasks = Vec::with_capacity(self.counts().all.len + 64);
         let list = self.0.lock();
         let mut next = list.first;
         while let Some(task) = next {

@@ -123,7 +123,7 @@ impl Schedule for Queue {
         }
     }
 
-    fn is_closing(&self) -> bool {
+    fn is_closing(&self, _kind: Kind) -> bool {
         self.closing.load(SeqCst)
     }
 }

@@ -10,8 +10,8 @@ use crate::support::{
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
 use runtime::{
-    CancelledError, Promise, Task, TaskGroup, all_tasks, catch_cancelled, create_task, current_task,
-    gather, shield, sleep, timeout, yield_now,
+    CancelledError, Promise, Task, TaskGroup, all_tasks, catch_cancelled, create_task, current_task, gather, shield,
+    sleep, timeout, yield_now,
 };
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -143,6 +143,7 @@ fn rule_3_one_request_is_delivered_once() {
 fn rule_3_a_task_that_was_polled_before_is_not_taken_for_the_catcher_of_a_request_already_caught() {
     everywhere(async || {
         let (go, wait) = signal();
+        let (ready, waits) = signal();
         let task = begun(async {
             let mut inner = create_task(async {
                 received(wait).await;
@@ -153,13 +154,15 @@ fn rule_3_a_task_that_was_polled_before_is_not_taken_for_the_catcher_of_a_reques
                 _ = (&mut inner).fuse() => unreachable!(),
                 () = std::future::ready(()).fuse() => {}
             }
+            passes(2).await;
+            send(ready);
             assert!(catch_cancelled(forever()).await.is_err());
             // In the poll that delivers the request, which has been caught.
             let inner = catch_cancelled(&mut inner).await.expect("the request was delivered once");
             inner.unwrap()
         })
         .await;
-        passes(3).await;
+        received(waits).await;
         task.cancel();
         passes(5).await;
         send(go);
@@ -171,14 +174,17 @@ fn rule_3_a_task_that_was_polled_before_is_not_taken_for_the_catcher_of_a_reques
 fn rule_3_a_catcher_that_was_polled_before_does_not_take_a_request_already_caught() {
     everywhere(async || {
         let (go, wait) = signal();
+        let (ready, waits) = signal();
         let task = begun(async {
             let mut paused = Box::pin(catch_cancelled(received(wait)));
             assert!(futures::poll!(&mut paused).is_pending());
+            passes(2).await;
+            send(ready);
             assert!(catch_cancelled(forever()).await.is_err());
             paused.await.is_ok()
         })
         .await;
-        passes(3).await;
+        received(waits).await;
         task.cancel();
         passes(5).await;
         send(go);
@@ -724,7 +730,7 @@ fn rule_10_futures_with_scopes_alive_may_move_to_another_task() {
             let same = inner.task_ref();
             let mut moved = Box::pin(timeout(Duration::from_secs(60), async move {
                 let child = create_task(async { passes(3).await });
-                let joined = futures::join!(catch_cancelled(inner), child);
+                let joined = futures::join!(catch_cancelled(inner), catch_cancelled(child));
                 joined.0
             }));
             let moved = create_task(async move {

@@ -1021,8 +1021,8 @@ fn t_12_cycles_of_any_length_are_cancelled_anywhere() {
     for workers in [1, 2] {
         let runner = runtime::Runner::builder().workers(workers).build().unwrap();
         let main = async {
-            for length in [2, 3, 50, LONG] {
-                for from in [0, length / 2, length - 1] {
+            for (length, places) in [(2, 2), (3, 3), (50, 3), (LONG, 1)] {
+                for from in [length / 2, length - 1, 0].into_iter().take(places) {
                     let refs = ring(length).await;
                     refs[from].cancel();
                     for task in refs {
@@ -1146,7 +1146,7 @@ fn c_22_the_message_goes_along_a_chain_of_words() {
 
 #[test]
 fn c_34_requests_from_foreign_threads_under_load() {
-    under_load(200, async |round| {
+    under_load(60, async |round| {
         let task = begun(async {
             let caught = catch_cancelled(forever()).await.unwrap_err();
             passes(2).await;

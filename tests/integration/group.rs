@@ -190,7 +190,7 @@ fn tg_06_children_may_add_children_while_the_parent_waits_at_the_exit() {
 
 #[test]
 fn tg_06_no_child_that_was_accepted_outlives_the_scope_under_load() {
-    under_load(600, async |round| {
+    under_load(200, async |round| {
         let over = Arc::new(AtomicBool::new(false));
         let (promise, group) = Promise::new();
         let seen = Arc::clone(&over);

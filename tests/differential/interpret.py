@@ -664,6 +664,7 @@ class Run:
 
     async def do_timeout(self, state, ms, body, handler=None):
         task = asyncio.current_task()
+        self.flag_came_round(state)
         if task._must_cancel and int(ms) == 0:
             self.flag("TO-21")
         scope = asyncio.timeout(int(ms))
@@ -690,6 +691,7 @@ class Run:
 
     async def do_group(self, state, name, body, handler=None):
         task = asyncio.current_task()
+        self.flag_came_round(state)
         entry = task.cancelling()
         group = asyncio.TaskGroup()
         group._tasks = OrderedSet(self.rng)

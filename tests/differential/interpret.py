@@ -337,8 +337,12 @@ class Run:
 
     def flag_swept_shield(self, name):
         """With us a shield is a task of its own, and is swept as well."""
-        if not self.tasks[name].done():
-            self.flag("counts" if isinstance(self.tasks[name], asyncio.Task) else "SH-11")
+        if self.tasks[name].done():
+            return
+        if isinstance(self.tasks[name], asyncio.Task):
+            self.flag("counts")
+        else:
+            self.flag("SH-11")
 
     def abandon(self):
         """Ends what a deadlock left, or the sweep (R-10), without recording it."""

@@ -1,9 +1,78 @@
-//! asyncio's vocabulary on a work-stealing engine.
+//! asyncio's vocabulary on a work-stealing engine, with structured concurrency.
+//!
+//! Tasks, gather, task groups, timeouts, shields, context variables, threads in and out, under the names that Python's asyncio gives them, for
+//! ordinary futures, on all cores. Cancellation is a request that a task can catch, clean up after (and wait while it does), and pass on
+//! or swallow: dropping a future is the unwinding, and [`catch_cancelled`] is the `except` clause.
+//!
+//! # A first program
+//!
+//! ```
+//! use runtime::{TaskGroup, catch_cancelled, gather, sleep, timeout};
+//! use std::time::Duration;
+//!
+//! async fn fetch(page: u32) -> u32 {
+//!     sleep(Duration::from_millis(1)).await;
+//!     page * 10
+//! }
+//!
+//! #[runtime::main]
+//! async fn main() {
+//!     // Side by side, results in order.
+//!     assert_eq!(gather((1..=3).map(fetch)).await, [10, 20, 30]);
+//!
+//!     // A failure cancels the others; nothing outlives the scope.
+//!     let failed = TaskGroup::scope(async |group| {
+//!         group.create_task(async { Err::<(), _>("no such page") });
+//!         sleep(Duration::MAX).await;
+//!         Ok(())
+//!     });
+//!     assert_eq!(failed.await.unwrap_err().into_errors().collect::<Vec<_>>(), ["no such page"]);
+//!
+//!     // A timeout cancels; what is cancelled may clean up first, and wait while it does.
+//!     let slow = timeout(Duration::from_millis(5), async {
+//!         if let Err(cancelled) = catch_cancelled(sleep(Duration::MAX)).await {
+//!             sleep(Duration::from_millis(1)).await;
+//!             cancelled.reraise().await
+//!         }
+//!     });
+//!     assert!(slow.await.is_err());
+//! }
+//! ```
+//!
+//! # The vocabulary
+//!
+//! | to | use |
+//! |---|---|
+//! | enter the runtime | [`#[main]`](macro@main), [`run`](fn@run), [`Runner`] |
+//! | start work | [`create_task`], [`spawn`], [`TaskBuilder`], [`Handle::create_task`] |
+//! | hold it: wait, cancel, name, ask | [`Task`], [`TaskRef`], [`TaskError`] |
+//! | fill a result in by hand | [`Promise`] |
+//! | wait for several | [`gather`], [`try_gather`], [`wait`], [`as_completed`], [`race`], [`staggered_race`] |
+//! | keep work inside of a scope | [`TaskGroup`], [`ExceptionGroup`] |
+//! | bound it in time | [`timeout`], [`timeout_at`], [`wait_for`], [`TimeoutScope`] |
+//! | cancel, and be cancelled | [`Task::cancel`](TaskRef::cancel), [`catch_cancelled`], [`CancelledError::reraise`], [`shield`], [`CancelScope`] |
+//! | pass time | [`sleep`], [`sleep_until`], [`yield_now`] |
+//! | have a value follow a task | [`context_var!`], [`ContextVar`], [`Context`] |
+//! | block a thread, not a worker | [`to_thread`], [`RunInExecutor`], [`thread_cancelled`] |
+//! | come in from a thread | [`run_coroutine_threadsafe`], [`BlockingResult`], [`Handle`] |
+//! | run callbacks | [`Handle::call_soon`], [`Handle::call_later`], [`TaskRef::add_done_callback`] |
+//! | look around | [`current_task`], [`all_tasks`], [`Handle::set_exception_handler`] |
+//! | test | [`#[test]`](macro@test), with virtual time and seeds; [`testing`] |
+//! | write a combinator of one's own | [`intercept`], [`cancel_when`]; the vocabulary itself uses no more |
+//!
+//! # What it does not do
+//!
+//! * No channels, locks, semaphores, streams: those of `futures`, `async-channel`, `async-lock` or `tokio::sync` work here.
+//! * No sockets and files of its own: files through [`to_thread`], sockets through crates that bring their own reactor (`async-io`).
+//! * A task that never waits is not interrupted. It holds its own worker, and no other task while a worker is idle.
+//! * A blocking function is not interrupted either; it can ask ([`thread_cancelled`]).
 
 mod as_completed;
 mod exception_group;
 mod gather;
 mod group;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod interrupt;
 mod race;
 mod run;

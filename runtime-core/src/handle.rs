@@ -109,8 +109,8 @@ impl Handle {
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + Send + 'static) -> CallHandle {
         let call = CallHandle::new(callback, None);
-        let (shared, queued) = (Arc::clone(&self.0), call.clone());
-        report::queue(&self.0, async move { queued.run(&shared) }, Location::caller());
+        let (shared, queued) = (Arc::clone(&self.0), Queued(call.clone()));
+        report::queue(&self.0, async move { queued.0.run(&shared) }, Location::caller());
         call
     }
 
@@ -142,10 +142,10 @@ impl Handle {
     ) -> CallHandle {
         let when = self.0.clock.instant(when);
         let call = CallHandle::new(callback, Some(when));
-        let (shared, queued) = (Arc::clone(&self.0), call.clone());
+        let (shared, queued) = (Arc::clone(&self.0), Queued(call.clone()));
         let wait = async move {
-            if queued.wait_until(when).await {
-                queued.run(&shared);
+            if queued.0.wait_until(when).await {
+                queued.0.run(&shared);
             }
         };
         report::queue(&self.0, wait, location);
@@ -267,9 +267,12 @@ impl fmt::Debug for OutsideWork {
 #[derive(Clone)]
 pub struct CallHandle(Arc<Call>);
 
+/// What is to be called.
+type Callback = Box<dyn FnOnce() + Send>;
+
 struct Call {
     /// The callback with its context, until it begins to run or is cancelled: whoever takes it out decides.
-    callback: Mutex<Option<(VarContext, Box<dyn FnOnce() + Send>)>>,
+    callback: Mutex<Option<(VarContext, Callback)>>,
     when: Option<Instant>,
     cancelled: std::sync::atomic::AtomicBool,
     /// The wait of a timed call.
@@ -328,6 +331,18 @@ impl CallHandle {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| context.run(callback))) {
             shared.reporter.callback_panicked(None, PanicError::new(payload));
         }
+    }
+}
+
+/// A call in its runtime's queue. It goes with the runtime if its time never comes, though somebody (the callback itself, perhaps) still
+/// holds a handle.
+struct Queued(CallHandle);
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        // A statement of its own: the callback is dropped with nothing locked.
+        let left_over = self.0.0.callback.lock().take();
+        drop(left_over);
     }
 }
 

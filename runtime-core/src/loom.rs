@@ -8,6 +8,13 @@ mod imp {
     pub(crate) use parking_lot::Mutex;
     pub(crate) use std::sync::atomic;
     pub(crate) use std::thread;
+    use std::time::{Duration, Instant};
+
+    /// The time since `epoch`.
+    #[inline(always)]
+    pub(crate) fn elapsed(epoch: Instant) -> Duration {
+        epoch.elapsed()
+    }
 
     /// `std::cell::UnsafeCell` with the closure interface that loom needs to track accesses.
     #[derive(Debug)]
@@ -42,7 +49,9 @@ mod imp {
 #[cfg(loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::{Arc, MutexGuard};
+    pub(crate) use loom::sync::MutexGuard;
+    use std::cell::Cell;
+    use std::time::{Duration, Instant};
 
     /// loom's mutex behind the interface of `parking_lot`'s.
     #[derive(Debug, Default)]
@@ -101,6 +110,7 @@ mod imp {
                 #[derive(Debug)]
                 pub(crate) struct $name $(<$t>)? (inner::$name $(<$t>)?);
 
+                #[allow(dead_code, reason = "each kind has all operations; the engine needs some of each")]
                 impl $(<$t>)? $name $(<$t>)? {
                     #[track_caller]
                     pub(crate) fn new(value: $value) -> Self {
@@ -178,6 +188,7 @@ mod imp {
         use std::time::Duration;
 
         loom::thread_local! {
+            /// What ends `park` of this thread.
             static TOKEN: Arc<Notify> = Arc::new(Notify::new())
         }
 
@@ -200,9 +211,26 @@ mod imp {
         }
 
         /// The time is up at once, but not before the others had a chance.
-        pub(crate) fn park_timeout(_timeout: Duration) {
+        pub(crate) fn park_timeout(timeout: Duration) {
             yield_now();
+            super::NOW.set(super::NOW.get() + timeout);
         }
+    }
+
+    std::thread_local! {
+        /// The time of the model: what was slept through. One for all threads of a model, which are coroutines of one real thread.
+        static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) }
+    }
+
+    /// The time of the model since its beginning.
+    pub(crate) fn elapsed(_epoch: Instant) -> Duration {
+        NOW.get()
+    }
+
+    /// An execution begins.
+    #[cfg(test)]
+    pub(crate) fn reset_time() {
+        NOW.set(Duration::ZERO);
     }
 
     macro_rules! static_thread_local {

@@ -10,7 +10,7 @@ use crate::support::{
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
 use runtime::{
-    CancelledError, Promise, Task, TaskGroup, TimeoutError, all_tasks, catch_cancelled, create_task, current_task,
+    CancelledError, Promise, Task, TaskGroup, all_tasks, catch_cancelled, create_task, current_task,
     gather, shield, sleep, timeout, yield_now,
 };
 use std::future::poll_fn;

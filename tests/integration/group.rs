@@ -835,7 +835,7 @@ fn tg_26_a_request_after_the_abort_is_not_lost() {
                             me.cancel();
                             Err::<(), _>("failed")
                         } else {
-                            Handle::current().call_soon(move || drop(me.cancel()));
+                            Handle::current().call_soon(move || assert!(me.cancel()));
                             Err("failed")
                         }
                     });

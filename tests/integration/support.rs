@@ -161,13 +161,6 @@ impl Log {
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
-
-    /// The same in alphabetical order, where none is promised.
-    pub(crate) fn take_sorted(&self) -> Vec<String> {
-        let mut events = self.take();
-        events.sort();
-        events
-    }
 }
 
 /// Something counted by several tasks.

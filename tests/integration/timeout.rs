@@ -470,9 +470,8 @@ fn to_22_a_deadline_can_be_moved_under_load() {
         let other = scope.clone();
         let task = begun(async move { scope.run(forever()).await }).await;
         passes(round % 5).await;
-        while !task.done() {
-            // Not entered yet, or expired: then an error, which says so.
-            let _ = other.reschedule(Some(now()));
+        // In the first step of the task it may not be entered yet.
+        while other.reschedule(Some(now())).is_err() {
             yield_now().await;
         }
         assert!(task.await.unwrap().is_err());
@@ -535,7 +534,7 @@ fn to_25_an_awaited_task_is_cancelled_and_waited_for_without_bound() {
 #[test]
 fn to_26_durations_beyond_all_time_never_fire() {
     exact(async || {
-        timeout(Duration::MAX, sleep(Duration::from_secs(1 << 40))).await.unwrap();
+        timeout(Duration::MAX, sleep(Duration::from_secs(1 << 30))).await.unwrap();
         TimeoutScope::after(Duration::MAX).run(sleep(Duration::from_secs(3))).await.unwrap();
     });
 }

@@ -9,7 +9,7 @@ pub(crate) mod worker;
 
 use crate::engine::Config;
 use crate::loom::Mutex;
-use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
+use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use crate::report::Reporter;
 use crate::task::cell::Header;
 use crate::task::cold::Callback;
@@ -25,7 +25,6 @@ use park::Parker;
 use queue::{Injector, Stealer};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use std::sync::{Arc, Weak};
 use worker::Worker;

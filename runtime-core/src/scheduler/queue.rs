@@ -164,60 +164,91 @@ mod work_stealing {
 
 #[cfg(loom)]
 mod stand_in {
-    use crate::loom::{Arc, Mutex};
+    use crate::loom::Mutex;
+    use crate::loom::atomic::AtomicUsize;
     use crate::task::Notified;
     use std::collections::VecDeque;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-    type Queue = Mutex<VecDeque<Notified>>;
+    /// A queue behind a lock, with its length beside it: a look at the length orders nothing, as with the real ones.
+    struct Queue {
+        tasks: Mutex<VecDeque<Notified>>,
+        len: AtomicUsize,
+    }
 
+    impl Queue {
+        fn new() -> Self {
+            Self { tasks: Mutex::new(VecDeque::new()), len: AtomicUsize::new(0) }
+        }
+
+        fn push(&self, task: Notified) {
+            let mut tasks = self.tasks.lock();
+            tasks.push_back(task);
+            self.len.store(tasks.len(), Release);
+        }
+
+        fn pop(&self) -> Option<Notified> {
+            if self.len.load(Acquire) == 0 {
+                return None;
+            }
+            let mut tasks = self.tasks.lock();
+            let task = tasks.pop_front();
+            self.len.store(tasks.len(), Release);
+            task
+        }
+
+        fn len(&self) -> usize {
+            self.len.load(Relaxed)
+        }
+    }
+
+    /// The owner's end of a worker's queue.
     pub(crate) struct Worker(Arc<Queue>);
+
+    /// The thieves' end.
     pub(crate) struct Stealer(Arc<Queue>);
+
+    /// Where threads that are no workers push.
     pub(crate) struct Injector(Queue);
 
     impl Worker {
         pub(crate) fn new() -> (Self, Stealer) {
-            let queue = Arc::new(Mutex::new(VecDeque::new()));
+            let queue = Arc::new(Queue::new());
             (Self(Arc::clone(&queue)), Stealer(queue))
         }
 
         pub(crate) fn push(&self, task: Notified) {
-            self.0.lock().push_back(task);
+            self.0.push(task);
         }
 
         pub(crate) fn pop(&self) -> Option<Notified> {
-            self.0.lock().pop_front()
+            self.0.pop()
         }
 
         pub(crate) fn len(&self) -> usize {
-            self.0.lock().len()
+            self.0.len()
         }
     }
 
     impl Stealer {
+        /// Steals one task; the real one may move more.
         pub(crate) fn steal_into(&self, _to: &Worker) -> Option<Notified> {
-            self.steal()
-        }
-
-        pub(crate) fn steal(&self) -> Option<Notified> {
-            self.0.lock().pop_front()
+            self.0.pop()
         }
 
         pub(crate) fn is_empty(&self) -> bool {
-            self.0.lock().is_empty()
-        }
-
-        pub(crate) fn len(&self) -> usize {
-            self.0.lock().len()
+            self.0.len() == 0
         }
     }
 
     impl Injector {
         pub(crate) fn new() -> Self {
-            Self(Mutex::new(VecDeque::new()))
+            Self(Queue::new())
         }
 
         pub(crate) fn push(&self, task: Notified) {
-            self.0.lock().push_back(task);
+            self.0.push(task);
         }
 
         pub(crate) fn steal_into(&self, _to: &Worker) -> Option<Notified> {
@@ -225,15 +256,11 @@ mod stand_in {
         }
 
         pub(crate) fn steal(&self) -> Option<Notified> {
-            self.0.lock().pop_front()
+            self.0.pop()
         }
 
         pub(crate) fn is_empty(&self) -> bool {
-            self.0.lock().is_empty()
-        }
-
-        pub(crate) fn len(&self) -> usize {
-            self.0.lock().len()
+            self.0.len() == 0
         }
     }
 }

@@ -527,6 +527,8 @@ impl Worker {
         }
         if sentry {
             self.leave_post();
+        } else {
+            self.pass_the_call_on();
         }
         match found {
             Some(task) => self.run(task),
@@ -573,6 +575,20 @@ impl Worker {
         self.shared.idle.announce_lookout(u64::MAX, false);
         let waits = |remote: &Remote| remote.timers.next() != u64::MAX || !remote.lifo.load(Relaxed).is_null();
         if self.shared.remotes.iter().any(|remote| waits(remote)) {
+            self.shared.call_sentry();
+        }
+    }
+
+    /// No longer asleep, and not the sentry: may have been called to become it (`call_sentry`) at the moment in which it was woken for
+    /// something else. Then another sleeper has to come instead.
+    fn pass_the_call_on(&self) {
+        let idle = &self.shared.idle;
+        let waits = |remote: &Remote| {
+            !remote.lifo.load(Relaxed).is_null() && !idle.is_watched()
+                || remote.timers.next() != u64::MAX
+                    && idle.lookout_is_later_than(remote.timers.next().saturating_add(SENTRY_GRACE))
+        };
+        if idle.any_asleep() && self.shared.remotes.iter().any(|remote| waits(remote)) {
             self.shared.call_sentry();
         }
     }

@@ -215,9 +215,9 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let output = loop {
+        let output = 'ready: {
             match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
-                Caught::Ready(output) => break output,
+                Caught::Ready(output) => break 'ready output,
                 Caught::Delivered(error) => {
                     let inner = this.inner.as_mut().as_pin_mut().expect("polled after completion");
                     (this.handler)(inner, &error);
@@ -225,7 +225,7 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
                     // The handler may have made the inner future ready, and it must register its waker in any case.
                     let polled = this.node.poll(cx, None, 0, |cx| poll_some(this.inner.as_mut(), cx));
                     match (polled.poll, polled.unwound) {
-                        (Poll::Ready(output), _) => break output,
+                        (Poll::Ready(output), _) => break 'ready output,
                         (Poll::Pending, Some(error)) => raise(error),
                         (Poll::Pending, None) => {}
                     }

@@ -528,7 +528,7 @@ struct WakeEntry {
 
 impl WakeList {
     /// Leaves the request with all of them and wakes them, with nothing locked.
-    fn wake_all(&self, delivery: &Delivery) {
+    pub(crate) fn wake_all(&self, delivery: &Delivery) {
         let wakers: Vec<Waker> = {
             let mut entries = self.0.lock();
             entries.unreached = entries.slots.len() - entries.free.len();
@@ -555,7 +555,7 @@ impl WakeList {
     }
 
     /// The bits of all that are registered.
-    fn path(&self) -> u8 {
+    pub(crate) fn path(&self) -> u8 {
         let entries = self.0.lock();
         let some = entries.slots.len() > entries.free.len();
         let catcher = if some { path::CATCHER } else { 0 };
@@ -616,7 +616,7 @@ impl Place {
     }
 
     /// Registers, or renews what is registered.
-    fn update(place: &mut Option<Place>, list: impl FnOnce() -> Arc<WakeList>, waker: &Waker, bits: u8) {
+    pub(crate) fn update(place: &mut Option<Place>, list: impl FnOnce() -> Arc<WakeList>, waker: &Waker, bits: u8) {
         let list = list();
         if place.as_ref().is_some_and(|place| !Arc::ptr_eq(&place.list, &list)) {
             // The future was moved to another task, or to another place in this one.

@@ -2,7 +2,7 @@
 //! of the unsafe code. See the module page of [`task`](super) for the rules cited as (R1) to (R7).
 
 use super::cold::Cold;
-use super::error::{TaskError, drop_quietly};
+use super::error::{PanicError, TaskError, drop_quietly};
 use super::memory;
 use super::registry::Links;
 use super::state::State;
@@ -127,7 +127,7 @@ impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
         take_outcome: take_outcome::<F, S, H>,
         outcome: outcome::<F, S, H>,
         hook: hook::<F, S, H>,
-        schedule: schedule::<F, S, H>,
+        schedule: schedule::<S>,
         dealloc: dealloc::<F, S, H>,
     };
 }
@@ -342,6 +342,7 @@ unsafe fn poll<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, cx: &mut 
         // SAFETY: the caller has the right to the future (R2): no other access to the stage. The future lies in a
         // heap cell and is dropped in place: it never moves.
         match unsafe { &mut *stage } {
+            // SAFETY: as above.
             Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
             _ => unreachable!("a task is polled only while its future is there"),
         }
@@ -440,7 +441,7 @@ unsafe fn hook<F: Future, S: Schedule, H: Hook>(task: &TaskRef) {
     hook.ended(task);
 }
 
-unsafe fn schedule<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
+unsafe fn schedule<S: Schedule>(task: NonNull<Header>) {
     // SAFETY: alive, by the caller's promise.
     let scheduler = unsafe { task.as_ref() }.scheduler.cast::<S>();
     // SAFETY: the scheduler is alive as long as the task is not complete (R6), and the caller owes this push.
@@ -460,14 +461,18 @@ unsafe fn dealloc<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
 
     let cell = task.cast::<TaskCell<F, S, H>>();
     let _free = Free(cell);
+    // Shows loom the access that the drop is. SAFETY: as below.
+    unsafe { cell.as_ref() }.stage.with_mut(|_| ());
     // Acquire: pairs with the release in `Header::cold`. SAFETY: the last reference is gone: this is the only access.
     let cold = unsafe { cell.as_ref() }.header.cold.load(std::sync::atomic::Ordering::Acquire);
     if !cold.is_null() {
         // SAFETY: came from a box in `Header::cold`; nobody reads the pointer after this.
-        drop(unsafe { Box::from_raw(cold) });
+        drop_quietly(unsafe { Box::from_raw(cold) });
     }
+    // (R7) The values of a context are a user's, and the last reference may go anywhere, also in the middle of a worker's loop.
     // SAFETY: as above; dropped in place once, for a future is pinned.
-    unsafe { cell.drop_in_place() };
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { cell.drop_in_place() }));
+    drop(dropped.map_err(PanicError::new));
 }
 
 #[cfg(all(test, not(loom), target_pointer_width = "64"))]

@@ -161,8 +161,8 @@ fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
     }
 }
 
-/// Wakes; a foreign waker that panics does not take the completer along (R7).
-fn wake_caught(waker: Waker) {
+/// Wakes; a foreign waker that panics does not take the completer, or the worker that fires a timer, along (R7).
+pub(crate) fn wake_caught(waker: Waker) {
     let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     drop(woken.map_err(PanicError::new));
 }

@@ -84,7 +84,6 @@ impl Schedule for Unscheduled {
 impl<T> Promise<T> {
     /// A promise and the task that waits for it.
     #[track_caller]
-    #[expect(clippy::new_ret_no_self, reason = "the two sides are made together, as with a channel")]
     pub fn new() -> (Self, Task<T>) {
         let runtime = worker::with_current(|worker| worker.map_or(0, |worker| worker.shared().id));
         Self::on_runtime(runtime, Location::caller())

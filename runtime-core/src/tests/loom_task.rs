@@ -7,7 +7,7 @@ use crate::loom::atomic::AtomicUsize;
 use crate::loom::thread;
 use crate::task::error::TaskError;
 use crate::task::harness::{self, Ran};
-use crate::task::state::Claim;
+use crate::task::state::{self, Claim};
 use crate::task::{Promise, Task};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -126,6 +126,45 @@ fn a_future_moves_between_workers() {
     });
 }
 
+/// A task that has yielded is queued with `RUNNING` still set: a wake at that time, or in the poll that follows, is not lost.
+///
+/// *Found by hand:* `begin_poll` whose short way does not look at `NOTIFIED`, and leaves it set.
+#[test]
+fn a_task_that_has_yielded_is_woken() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let (slot, said) = (Arc::new(std::sync::Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+        let (place, seen) = (Arc::clone(&slot), Arc::clone(&said));
+        let mut polls = 0;
+        let mut task = create(
+            &queue,
+            &freed,
+            std::future::poll_fn(move |cx| {
+                polls += 1;
+                if polls == 1 {
+                    *place.lock().unwrap() = Some(cx.waker().clone());
+                    assert!(crate::current::yield_current(cx.waker()));
+                }
+                assert!(polls <= 3, "polled without reason");
+                if seen.load(Relaxed) == 1 { Poll::Ready(()) } else { Poll::Pending }
+            }),
+        );
+        queue.drain_once();
+        let waker = take_waker(&slot);
+        let other = thread::spawn(move || {
+            said.store(1, Relaxed);
+            waker.wake();
+        });
+        queue.drain();
+        other.join().unwrap();
+        queue.drain();
+        assert!(task.result().expect("polled after the wake").is_ok());
+        assert_eq!(queue.released(), 1);
+        drop(task);
+        freed.check();
+    });
+}
+
 /// A waker that is used by value, and dropped, on a thread that never knew of the task, after and during its end.
 ///
 /// *Found by hand:* `ref_dec` without `Release`; `wake` that owes a push of a complete task (the queue had gone).
@@ -227,8 +266,8 @@ fn a_cancel_and_a_completion_have_one_outcome() {
     });
 }
 
-/// Two requests with messages against their delivery: the task ends by the message that was recorded first, and the requests that
-/// were not too late are counted.
+/// Two requests with messages against their delivery to a task that is in a queue already: the task ends by the message that was recorded first, and
+/// the requests that were not too late are counted.
 ///
 /// *Found by hand:* `cancel` that records before it takes the lock.
 #[test]
@@ -236,6 +275,7 @@ fn the_first_message_is_delivered() {
     model(|| {
         let (model, mut task, waker) = Model::pending(1);
         let other = task.task_ref();
+        waker.wake_by_ref();
         let canceller = model.on_thread(move || {
             other.cancel_with("one");
         });
@@ -281,18 +321,70 @@ fn a_withdrawn_message_is_not_delivered_with_another_request() {
 fn a_request_is_delivered_or_withdrawn() {
     model(|| {
         let (model, mut task, waker) = Model::pending(1);
-        let worker = model.drain_on_thread();
-        assert!(task.cancel());
-        assert_eq!(task.uncancel(), 0);
-        worker.join().unwrap();
+        let other = task.task_ref();
+        let canceller = model.on_thread(move || {
+            assert!(other.cancel());
+            assert_eq!(other.uncancel(), 0);
+        });
         model.queue.drain();
+        canceller.join().unwrap();
         if !task.done() {
+            assert!(!task.header().state.load().has(state::CANCEL), "withdrawn");
             model.said.fetch_add(1, Relaxed);
             waker.wake_by_ref();
             model.queue.drain();
             assert!(task.result().expect("goes on").is_ok());
         }
         drop((task, waker));
+        model.check();
+    });
+}
+
+/// A request that is caught is delivered once: the task goes on, wherever in its life the request met it.
+///
+/// *Found by hand:* `take_request` that leaves `CANCEL` set.
+#[test]
+fn a_caught_request_is_delivered_once() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let caught = Arc::new(Count::new(0));
+        let count = Arc::clone(&caught);
+        let mut task = create(&queue, &freed, async move {
+            for _ in 0..2 {
+                if crate::catch_cancelled(crate::yield_now()).await.is_err() {
+                    count.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        queue.drain_once();
+        let other = task.task_ref();
+        let canceller = thread::spawn(move || other.cancel());
+        queue.drain();
+        let recorded = canceller.join().unwrap();
+        queue.drain();
+        // Between two catchers it ends the task.
+        let delivered = caught.load(Relaxed) + usize::from(task.result().expect("ended").is_err());
+        assert_eq!(delivered, usize::from(recorded));
+        drop(task);
+        freed.check();
+    });
+}
+
+/// A stranger who sees that a task has ended sees how.
+///
+/// *Found by hand:* `State::load` that is no `Acquire`.
+#[test]
+fn a_stranger_sees_how_a_task_ended() {
+    model(|| {
+        let (model, task) = Model::new(1);
+        task.cancel();
+        let stranger = thread::spawn(move || {
+            if task.done() {
+                assert!(task.cancelled());
+            }
+        });
+        model.queue.drain();
+        stranger.join().unwrap();
         model.check();
     });
 }
@@ -316,23 +408,23 @@ fn completion_wakes_who_waits_through_a_reference() {
     });
 }
 
-/// One who waits gives up while another goes on, and the task ends: the place that becomes free is not the other's.
+/// Of three who wait one has given up, one is there and one comes while the task ends: the place that became free is nobody's trap.
 ///
 /// *Found by hand:* `Waiters::take_all` that keeps the list of free places.
 #[test]
 fn who_gives_up_waiting_leaves_the_others_alone() {
     model(|| {
         let (model, task) = Model::new(0);
-        let (one, two) = (task.task_ref(), task.task_ref());
+        let waker = thread_waker();
+        let mut cx = Context::from_waker(&waker);
+        let (mut fickle, mut faithful) = (Box::pin(task.wait()), Box::pin(task.wait()));
+        let late = task.wait();
         drop(task);
-        let mut fickle = Box::pin(one.wait());
-        drop(fickle.as_mut().poll(&mut Context::from_waker(Waker::noop())));
-        let mut faithful = Box::pin(two.wait());
-        drop(faithful.as_mut().poll(&mut Context::from_waker(Waker::noop())));
-        let worker = model.drain_on_thread();
+        assert!(fickle.as_mut().poll(&mut cx).is_pending() && faithful.as_mut().poll(&mut cx).is_pending());
         drop(fickle);
-        block_on(faithful.as_mut());
-        drop((faithful, one, two));
+        let worker = model.drain_on_thread();
+        block_on(late);
+        block_on(faithful);
         worker.join().unwrap();
         model.check();
     });

@@ -27,6 +27,7 @@ pub(super) fn model(f: impl Fn() + Send + Sync + 'static) {
     let counter = Arc::clone(&executions);
     builder.check(move || {
         counter.fetch_add(1, Relaxed);
+        crate::loom::reset_time();
         f();
     });
     let name = String::from(std::thread::current().name().unwrap_or("model"));
@@ -76,6 +77,14 @@ impl Queue {
             if let Ran::Again(task) = harness::run(task, self) {
                 self.push(task);
             }
+        }
+    }
+
+    /// Runs one of those that are ready.
+    pub(super) fn drain_once(&self) {
+        let task = self.pop().expect("something is ready");
+        if let Ran::Again(task) = harness::run(task, self) {
+            self.push(task);
         }
     }
 
@@ -136,9 +145,14 @@ impl Freed {
 
 /// Makes a task of the queue's and pushes it.
 pub(super) fn create<F: Future>(queue: &Arc<Queue>, freed: &Freed, future: F) -> Task<F::Output> {
-    let (task, notified) = allocate(queue, freed, future, State::new_notified());
+    let (task, notified) = create_unqueued(queue, freed, future);
     queue.push(notified);
     task
+}
+
+/// Makes a task whose first push is the caller's.
+pub(super) fn create_unqueued<F: Future>(queue: &Arc<Queue>, freed: &Freed, future: F) -> (Task<F::Output>, Notified) {
+    allocate(queue, freed, future, State::new_notified())
 }
 
 /// Makes a task whose first poll is the caller's.
@@ -156,7 +170,7 @@ fn allocate<F: Future>(queue: &Arc<Queue>, freed: &Freed, future: F, state: Stat
         context: Some(Arc::clone(&freed.0)),
         location: Location::caller(),
     };
-    let raw = cell::allocate::<F, Queue>(future, Arc::as_ptr(queue), new);
+    let raw = cell::allocate::<F, Queue, ()>(future, Arc::as_ptr(queue), (), new);
     // SAFETY: the handle's reference, and the push or the poll that a new task owes.
     unsafe { (Task::from_raw(raw), Notified::new(raw)) }
 }

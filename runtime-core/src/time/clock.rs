@@ -1,5 +1,6 @@
 //! The runtime's clock: the system's monotonic one, or one that a test moves.
 
+use crate::loom::elapsed;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ impl Clock {
         match &self.virtual_now {
             // Acquire: pairs with the release of `advance_to`.
             Some(now) => now.load(Acquire),
-            None => nanos(self.epoch.elapsed()),
+            None => nanos(elapsed(self.epoch)),
         }
     }
 

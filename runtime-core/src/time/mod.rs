@@ -12,6 +12,7 @@ pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 use crate::loom::Mutex;
 use crate::loom::atomic::AtomicU64;
 use crate::task::Kind;
+use crate::task::harness::wake_caught;
 use runtime_timers::{Key, Wheel};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::task::Waker;
@@ -97,7 +98,7 @@ impl TimerShard {
         }
         let any = !due.is_empty();
         let (callbacks, tasks): (Vec<_>, Vec<_>) = due.into_iter().partition(is_callback);
-        callbacks.into_iter().chain(tasks).for_each(Waker::wake);
+        callbacks.into_iter().chain(tasks).for_each(wake_caught);
         any
     }
 
@@ -110,7 +111,7 @@ impl TimerShard {
         loop {
             let mut due: [Option<Waker>; BATCH] = [const { None }; BATCH];
             let count = self.take_due(now, &mut due);
-            due.into_iter().flatten().for_each(Waker::wake);
+            due.into_iter().flatten().for_each(wake_caught);
             any |= count > 0;
             if count < BATCH {
                 return any;

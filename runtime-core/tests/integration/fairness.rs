@@ -1,1 +1,285 @@
-//! fairness
+//! One task that does not let go holds back nothing else while another worker is idle; nobody who reschedules itself starves anybody.
+//!
+//! "Stuck" is a poll that spins until the others have run: an event, not a time. A test that fails here hangs.
+
+use crate::support::*;
+use runtime_core::*;
+use std::time::Duration;
+
+const ROUNDS: usize = 50;
+
+/// Tests that need another worker than the stuck one.
+fn with_others(test: impl AsyncFn()) {
+    for workers in [2, 8] {
+        on(workers, async {
+            for _ in 0..ROUNDS {
+                test().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_stuck_task_does_not_hold_back_what_it_has_spawned() {
+    with_others(async || {
+        for children in [1, 2, 3, 50] {
+            let stuck = create_task(async move {
+                let ran = Count::default();
+                for _ in 0..children {
+                    let ran = ran.clone();
+                    drop(create_task(async move { ran.up() }));
+                }
+                ran.spin_until(children);
+            });
+            stuck.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_stuck_main_does_not_hold_back_what_it_has_spawned() {
+    with_others(async || {
+        for children in [1, 2, 50] {
+            let ran = Count::default();
+            for _ in 0..children {
+                let ran = ran.clone();
+                drop(create_task(async move {
+                    yield_now().await;
+                    ran.up();
+                }));
+            }
+            ran.spin_until(children);
+        }
+    });
+}
+
+#[test]
+fn a_stuck_task_does_not_hold_back_what_it_has_woken() {
+    with_others(async || {
+        let (ready, go) = (Count::default(), Count::default());
+        let mut gates = Vec::new();
+        for _ in 0..3 {
+            let (gate, opens) = event();
+            gates.push(gate);
+            let (ready, go) = (ready.clone(), go.clone());
+            drop(create_task(async move {
+                ready.up();
+                opens.wait().await;
+                go.up();
+            }));
+        }
+        while ready.get() < 3 {
+            yield_now().await;
+        }
+        create_task(async move {
+            for gate in gates {
+                gate.happen();
+            }
+            go.spin_until(3);
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_stuck_task_does_not_hold_back_its_workers_timers() {
+    with_others(async || {
+        let stuck = create_task(async {
+            let fired = Count::default();
+            let armed = Count::default();
+            for _ in 0..3 {
+                let (fired, armed) = (fired.clone(), armed.clone());
+                let task = TaskBuilder::new().eager_start(true).create_task(async move {
+                    armed.up();
+                    sleep(Duration::from_micros(200)).await;
+                    fired.up();
+                });
+                drop(task);
+            }
+            // All armed in this worker's wheel; it does not come back to it.
+            assert_eq!(armed.get(), 3);
+            fired.spin_until(3);
+        });
+        stuck.await.unwrap();
+    });
+}
+
+#[test]
+fn a_stuck_task_does_not_hold_back_tasks_from_outside() {
+    with_others(async || {
+        let handle = Handle::current();
+        let stuck = create_task(async move {
+            let ran = Count::default();
+            let inside = ran.clone();
+            std::thread::spawn(move || {
+                for _ in 0..10 {
+                    let ran = inside.clone();
+                    drop(handle.create_task(async move { ran.up() }));
+                }
+            });
+            ran.spin_until(10);
+        });
+        stuck.await.unwrap();
+    });
+}
+
+#[test]
+fn all_but_one_stuck() {
+    // Each waits for the next one's child, so that all children have to run on the last free worker.
+    for workers in [2, 4, 8] {
+        on(workers, async {
+            for _ in 0..ROUNDS {
+                let ran = Count::default();
+                let tasks: Vec<_> = (1..workers)
+                    .map(|_| {
+                        let ran = ran.clone();
+                        create_task(async move {
+                            let inside = ran.clone();
+                            drop(create_task(async move {
+                                yield_now().await;
+                                inside.up();
+                            }));
+                            ran.spin_until(workers - 1);
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_yielding_task_is_not_held_back_by_main_that_gets_stuck() {
+    with_others(async || {
+        let steps = Count::default();
+        let inside = steps.clone();
+        let yields = create_task(async move {
+            loop {
+                inside.up();
+                yield_now().await;
+            }
+        });
+        let (promise, task) = Promise::<()>::new();
+        std::thread::spawn(move || promise.set_result(()).unwrap());
+        task.await.unwrap();
+        let now = steps.get();
+        steps.spin_until(now + 5);
+        yields.cancel();
+        yields.wait().await;
+    });
+}
+
+/// Tasks that only yield, until told to stop.
+fn busy(count: usize) -> (Vec<Task<()>>, Count) {
+    let over = Count::default();
+    let tasks = (0..count)
+        .map(|_| {
+            let over = over.clone();
+            create_task(async move {
+                while over.get() == 0 {
+                    yield_now().await;
+                }
+            })
+        })
+        .collect();
+    (tasks, over)
+}
+
+everywhere! {
+    async fn yielding_tasks_do_not_starve_timers() {
+        let (tasks, over) = busy(20);
+        for _ in 0..5 {
+            sleep(Duration::from_micros(100)).await;
+        }
+        create_task(sleep(Duration::from_micros(100))).await.unwrap();
+        over.up();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+
+    async fn yielding_tasks_do_not_starve_tasks_from_outside() {
+        let (tasks, over) = busy(20);
+        let handle = Handle::current();
+        let (promise, waits) = Promise::<()>::new();
+        std::thread::spawn(move || {
+            let task = handle.create_task(async { 1 });
+            assert_eq!(futures::executor::block_on(task).unwrap(), 1);
+            promise.set_result(()).unwrap();
+        });
+        waits.await.unwrap();
+        over.up();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+
+    async fn yielding_tasks_do_not_starve_main_woken_from_outside() {
+        let (tasks, over) = busy(20);
+        for _ in 0..10 {
+            let (promise, waits) = Promise::<()>::new();
+            std::thread::spawn(move || promise.set_result(()).unwrap());
+            waits.await.unwrap();
+        }
+        over.up();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+
+    async fn a_yielding_main_does_not_starve_tasks() {
+        for _ in 0..200 {
+            let task = create_task(async {});
+            while !task.done() {
+                yield_now().await;
+            }
+        }
+    }
+
+    async fn tasks_that_wake_each_other_do_not_starve_others() {
+        // Two that hand a token to and fro live in the last-in slot.
+        let over = Count::default();
+        let (to_a, mut from_b) = futures::channel::mpsc::unbounded::<()>();
+        let (to_b, mut from_a) = futures::channel::mpsc::unbounded::<()>();
+        use futures::StreamExt;
+        let (over_a, over_b) = (over.clone(), over.clone());
+        let kick = to_a.clone();
+        let a = create_task(async move {
+            while over_a.get() == 0 {
+                from_b.next().await;
+                let _ = to_b.unbounded_send(());
+            }
+        });
+        let b = create_task(async move {
+            while over_b.get() == 0 {
+                from_a.next().await;
+                let _ = to_a.unbounded_send(());
+            }
+        });
+        kick.unbounded_send(()).unwrap();
+        for _ in 0..20 {
+            create_task(async { yield_now().await }).await.unwrap();
+            sleep(Duration::from_micros(20)).await;
+        }
+        over.up();
+        let _ = kick.unbounded_send(());
+        a.await.unwrap();
+        b.cancel();
+        b.wait().await;
+    }
+
+    async fn main_gets_its_turn_among_tasks_that_are_always_woken() {
+        let (tasks, over) = busy(3);
+        for _ in 0..1000 {
+            yield_now().await;
+        }
+        over.up();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+}

@@ -1,1 +1,137 @@
-//! sleep
+//! Area SL: sleeping and yielding.
+
+use crate::support::*;
+use runtime_core::*;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn sl_01_time_passes_by_as_much_as_was_asked_for() {
+    in_virtual_time(async {
+        let handle = Handle::current();
+        let start = handle.time();
+        sleep(90 * SECOND).await;
+        assert_eq!(handle.time() - start, 90 * SECOND);
+        sleep_until(start + 100 * SECOND).await;
+        assert_eq!(handle.time() - start, 100 * SECOND);
+        sleep_until(start).await;
+        assert_eq!(handle.time() - start, 100 * SECOND, "a moment that has passed");
+    });
+}
+
+everywhere! {
+    async fn sl_01_never_early() {
+        let handle = Handle::current();
+        let tasks: Vec<_> = (0..200u64)
+            .map(|number| {
+                let handle = handle.clone();
+                create_task(async move {
+                    let start = handle.time();
+                    let duration = Duration::from_micros(number * 37 % 3000);
+                    sleep(duration).await;
+                    handle.time() - start >= duration
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert!(task.await.unwrap());
+        }
+    }
+
+    async fn sl_03_the_longest_duration_sleeps_until_cancelled() {
+        let (begun, has_begun) = event();
+        let task = create_task(async move {
+            begun.happen();
+            sleep(Duration::MAX).await;
+        });
+        has_begun.wait().await;
+        sleep(Duration::from_micros(100)).await;
+        assert!(!task.done());
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+
+    async fn sl_04_many_timers_armed_and_cancelled() {
+        for _ in 0..20 {
+            let tasks: Vec<_> = (1..200).map(|number| create_task(sleep(number * SECOND))).collect();
+            yield_now().await;
+            for task in &tasks {
+                task.cancel();
+            }
+            for task in tasks {
+                assert!(task.await.unwrap_err().is_cancelled());
+            }
+        }
+    }
+
+    async fn a_sleep_that_moves_between_tasks_ends_in_the_last() {
+        let mut moved = Box::pin(sleep(Duration::from_millis(2)));
+        std::future::poll_fn(|cx| {
+            assert!(moved.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        create_task(moved).await.unwrap();
+    }
+}
+
+#[test]
+fn sl_02_a_zero_sleep_lets_all_that_is_ready_run_once() {
+    in_order(async {
+        let trace = Trace::default();
+        for name in ["a", "b", "c"] {
+            let trace = trace.clone();
+            drop(create_task(async move {
+                trace.add(name);
+                yield_now().await;
+                trace.add("again");
+            }));
+        }
+        sleep(Duration::ZERO).await;
+        trace.add("slept");
+        yield_now().await;
+        assert_eq!(trace.take(), "a b c slept again again again");
+    });
+}
+
+#[test]
+fn sl_05_timers_due_together_fire_in_deadline_order_behind_what_is_ready() {
+    in_virtual_time(async {
+        let trace = Trace::default();
+        for milliseconds in [5u64, 1, 4, 2, 3] {
+            let trace = trace.clone();
+            drop(create_task(async move {
+                sleep(Duration::from_millis(milliseconds)).await;
+                trace.add(milliseconds.to_string());
+            }));
+        }
+        sleep(SECOND).await;
+        assert_eq!(trace.take(), "1 2 3 4 5");
+    });
+}
+
+#[test]
+fn a_virtual_clock_stands_still_while_there_is_outside_work() {
+    in_virtual_time(async {
+        let handle = Handle::current();
+        let start = handle.time();
+        let outside = handle.outside_work();
+        let (promise, task) = Promise::new();
+        let clock = handle.clone();
+        std::thread::spawn(move || {
+            let _outside = outside;
+            promise.set_result(clock.time()).unwrap();
+        });
+        let sleeper = create_task(sleep(SECOND));
+        assert_eq!(task.await.unwrap(), start);
+        sleeper.await.unwrap();
+        assert_eq!(handle.time() - start, SECOND);
+    });
+}
+
+#[test]
+fn sleeping_outside_of_a_runtime_says_what_to_do() {
+    let message = panic_message(|| poll_once(&mut Box::pin(sleep(SECOND))));
+    assert!(message.contains("`sleep` needs a runtime"), "{message}");
+}

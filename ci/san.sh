@@ -1,0 +1,38 @@
+#!/bin/sh
+# The tests under a sanitizer, with a nightly compiler: ci/san.sh address|thread|leak [FILTER].
+#
+# The standard library should be instrumented too (-Zbuild-std), which takes the component rust-src. Without it the address and leak
+# sanitizers work on our code; the thread sanitizer does not see the synchronisation inside of std (channels, locks, joins), and would
+# report races that are none, so it refuses. crossbeam's fences are replaced for it (crossbeam_sanitize_thread); ours in `idle.rs` are only
+# about what a worker looks at before it sleeps, not about who may touch what.
+set -eu
+cd "$(dirname "$0")/.."
+sanitizer=${1:-address}
+[ $# -eq 0 ] || shift
+
+target=$(rustc -vV | sed -n 's/^host: //p')
+standard=''
+if [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
+    standard='-Zbuild-std'
+fi
+flags="-Zsanitizer=$sanitizer"
+case $sanitizer in
+address) ;;
+leak) ;;
+thread)
+    if [ -z "$standard" ]; then
+        echo "ci/san.sh: the thread sanitizer needs the component rust-src: rustup component add rust-src --toolchain nightly" >&2
+        exit 3
+    fi
+    flags="$flags --cfg crossbeam_sanitize_thread"
+    ;;
+*)
+    echo "usage: ci/san.sh address|thread|leak [FILTER]" >&2
+    exit 2
+    ;;
+esac
+
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$sanitizer"
+export RUSTFLAGS="${RUSTFLAGS:-} $flags"
+# shellcheck disable=SC2086
+exec cargo +nightly test $standard --target "$target" -p runtime -p runtime-core -p runtime-bridge -p runtime-timers --lib --test integration "$@"

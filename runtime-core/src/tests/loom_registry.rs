@@ -1,0 +1,129 @@
+//! The list of live tasks of one worker, used from several threads.
+
+use super::support::{Counted, Drops, Flags, Freed, Queue, create_unqueued, model};
+use crate::loom::thread;
+use crate::scheduler::Shared;
+use crate::task::registry::Shard;
+use crate::task::{Notified, Task};
+use std::sync::Arc;
+
+struct Listed {
+    queue: Arc<Queue>,
+    freed: Freed,
+    drops: Drops,
+    shard: Arc<Shard>,
+}
+
+impl Listed {
+    fn new() -> Self {
+        Self { queue: Queue::new(), freed: Freed::new(), drops: Drops::default(), shard: Arc::new(Shard::new()) }
+    }
+
+    /// A task that lives until it is drained, and is in no list.
+    fn create(&self) -> (Task<Counted>, Notified) {
+        create_unqueued(&self.queue, &self.freed, Flags::new(0, &self.drops, &self.drops))
+    }
+
+    fn insert(&self, task: &Task<Counted>) -> bool {
+        // SAFETY: the models put a task into one list, and remove it before it completes.
+        unsafe { self.shard.insert(task.as_raw()) }
+    }
+
+    fn remove(shard: &Shard, task: &crate::TaskRef) -> usize {
+        // SAFETY: inserted before, removed once.
+        unsafe { shard.remove(task.as_raw()) }
+    }
+
+    fn end(&self, notified: Vec<Notified>) {
+        for task in notified {
+            self.queue.push(task);
+        }
+        self.queue.drain();
+        self.drops.check();
+        self.freed.check();
+    }
+}
+
+/// Three neighbours of which two are removed at once, while a third thread collects: who stays is in the list, the links hold.
+///
+/// *Found by hand:* `remove` that reads the neighbours before it takes the lock; `collect` that makes no references of its own.
+#[test]
+fn neighbours_are_removed_at_once() {
+    model(|| {
+        let listed = Listed::new();
+        let (tasks, notified): (Vec<_>, Vec<_>) = (0..3).map(|_| listed.create()).unzip();
+        assert!(tasks.iter().all(|task| listed.insert(task)));
+        let shard = Arc::clone(&listed.shard);
+        let first = tasks[0].task_ref();
+        let remover = thread::spawn(move || Listed::remove(&shard, &first));
+        let left = Listed::remove(&listed.shard, &tasks[1]);
+        let seen = listed.shard.collect();
+        assert!(seen.contains(&tasks[2]) && !seen.contains(&tasks[1]));
+        let other = remover.join().unwrap();
+        assert_eq!(left.min(other), 1, "the last to leave sees what is left");
+        assert_eq!(left.max(other), 2);
+        assert_eq!(listed.shard.collect(), [tasks[2].task_ref()]);
+        assert_eq!(Listed::remove(&listed.shard, &tasks[2]), 0);
+        drop((seen, tasks));
+        listed.end(notified);
+    });
+}
+
+/// A task is listed while the shard closes: it is among those that are collected afterwards, or it is refused.
+///
+/// *Found by hand:* `insert` that looks at `closed` under a lock of its own; `close` that does nothing.
+#[test]
+fn a_task_is_listed_or_refused() {
+    model(|| {
+        let listed = Listed::new();
+        let (task, notified) = listed.create();
+        let closer = thread::spawn({
+            let shard = Arc::clone(&listed.shard);
+            move || {
+                shard.close();
+                shard.collect()
+            }
+        });
+        let inserted = listed.insert(&task);
+        let collected = closer.join().unwrap();
+        assert_eq!(inserted, collected.contains(&task.task_ref()));
+        if inserted {
+            assert_eq!(Listed::remove(&listed.shard, &task), 0);
+        }
+        drop((collected, task));
+        listed.end(vec![notified]);
+    });
+}
+
+/// A task creates another in a list that was looked at before, and ends, and so on: the runtime is never taken for deserted.
+///
+/// *Found by hand:* `is_deserted` that looks at each list once.
+#[test]
+fn a_runtime_with_a_task_is_not_deserted() {
+    model(|| {
+        let listed = Listed::new();
+        let (tasks, notified): (Vec<_>, Vec<_>) = (0..3).map(|_| listed.create()).unzip();
+        let config = crate::Config { workers: 2, ..crate::Config::default() };
+        let shared = Shared::new(0, config, vec![None, None]);
+        let list = |worker: usize| &shared.remotes[worker].tasks;
+        // SAFETY: each is put into one list, and removed from it before it completes.
+        unsafe { list(1).insert(tasks[0].as_raw()) };
+        let observer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || assert!(!shared.is_deserted())
+        });
+        // SAFETY: as above.
+        unsafe {
+            list(0).insert(tasks[1].as_raw());
+            list(1).remove(tasks[0].as_raw());
+            list(1).insert(tasks[2].as_raw());
+            list(0).remove(tasks[1].as_raw());
+        }
+        observer.join().unwrap();
+        // SAFETY: as above.
+        unsafe { list(1).remove(tasks[2].as_raw()) };
+        assert!(shared.is_deserted());
+        drop(tasks);
+        listed.end(notified);
+    });
+}

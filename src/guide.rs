@@ -9,13 +9,12 @@
 // A link that is defined first wins: here to the modules, in the pages themselves to the files.
 macro_rules! page {
     ($name:ident, $file:literal) => {
-        #[doc = concat!(
-                            "[tutorial]: mod@crate::guide::tutorial\n",
-                            "[from-asyncio]: mod@crate::guide::from_asyncio\n",
-                            "[cancellation]: mod@crate::guide::cancellation\n",
-                            "[primitives]: mod@crate::guide::primitives\n",
-                            "[testing]: mod@crate::guide::testing\n\n",
-                        )]
+        #[doc = "[tutorial]: mod@crate::guide::tutorial"]
+        #[doc = "[from-asyncio]: mod@crate::guide::from_asyncio"]
+        #[doc = "[cancellation]: mod@crate::guide::cancellation"]
+        #[doc = "[primitives]: mod@crate::guide::primitives"]
+        #[doc = "[testing]: mod@crate::guide::testing"]
+        #[doc = ""]
         #[doc = include_str!(concat!("../docs/", $file))]
         pub mod $name {}
     };

@@ -7,9 +7,9 @@
 macro_rules! page {
     ($name:ident, $file:literal) => {
         #[doc = concat!(
-                    "[from-asyncio]: mod@crate::guide::from_asyncio\n",
-                    "[cancellation]: mod@crate::guide::cancellation\n",
-                )]
+                            "[from-asyncio]: mod@crate::guide::from_asyncio\n",
+                            "[cancellation]: mod@crate::guide::cancellation\n",
+                        )]
         #[doc = include_str!(concat!("../docs/", $file))]
         pub mod $name {}
     };

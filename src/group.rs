@@ -45,6 +45,8 @@ struct State<E> {
     starting: usize,
     /// In the order in which they happened.
     failures: Vec<Failure<E>>,
+    /// What the children and the body have got, once the group aborts.
+    request: Option<CancelledError>,
     /// The body, when it waits; woken by an abort.
     body: Option<Waker>,
     /// The scope, when it waits for the children.
@@ -288,9 +290,9 @@ impl<E: Send + 'static> TaskGroup<E> {
 
     /// Passes one request to the body and all children but one, unless that was done before.
     fn abort_but(&self, except: Option<TaskId>, request: &CancelledError) {
-        if let Some((children, body)) = self.shared.begin_abort() {
-            // One for all: a child that another one awaits does not get it twice.
-            let request = &request.clone().identified();
+        // One for all: a child that another one or the body awaits does not get it twice.
+        let request = &request.clone().identified();
+        if let Some((children, body)) = self.shared.begin_abort(request) {
             for child in children {
                 if Some(child.id()) != except {
                     child.cancel_by(request);
@@ -390,6 +392,7 @@ impl<E> Shared<E> {
             children: HashMap::new(),
             starting: 0,
             failures: Vec::new(),
+            request: None,
             body: None,
             scope: None,
         }))
@@ -455,12 +458,13 @@ impl<E> Shared<E> {
     }
 
     /// Whom to cancel and to wake, the first time.
-    fn begin_abort(&self) -> Option<(Vec<TaskRef>, Option<Waker>)> {
+    fn begin_abort(&self, request: &CancelledError) -> Option<(Vec<TaskRef>, Option<Waker>)> {
         let mut state = self.0.lock();
         if state.phase != Phase::Open {
             return None;
         }
         state.phase = Phase::Aborting;
+        state.request = Some(request.clone());
         Some((state.children.values().cloned().collect(), state.body.take()))
     }
 
@@ -528,7 +532,7 @@ impl<E> Trigger for Aborted<E> {
         let fresh = cx.waker().clone();
         let mut state = self.0.0.lock();
         if state.phase != Phase::Open {
-            return Poll::Ready(CancelledError::without_message());
+            return Poll::Ready(state.request.clone().unwrap_or_default());
         }
         let old = state.body.replace(fresh);
         drop(state);

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 /// The time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct TimeoutError;
 
 impl fmt::Display for TimeoutError {
@@ -284,6 +283,7 @@ impl TimeoutScope {
         let left = Entered(self.clone());
         let trigger = Movable { scope: self.clone(), sleep: None, version: 0 };
         let result = cancel_when(future, trigger).await;
+        self.leave(false);
         drop(left);
         result.map_err(|_expired| TimeoutError)
     }
@@ -322,6 +322,21 @@ impl TimeoutScope {
         Ok(())
     }
 
+    /// The scope is over. When a cancellation from further out dropped it at a time at which its own deadline had passed too, it has
+    /// expired, although nobody has looked at its timer any more (TO-14).
+    fn leave(&self, dropped: bool) {
+        let now = if dropped { Handle::try_current().map(|handle| handle.time()) } else { None };
+        let waker = {
+            let mut state = self.0.lock();
+            if let (Phase::Active, When::At(when), Some(now)) = (state.phase, state.when, now) {
+                state.expired |= when <= now;
+            }
+            state.phase = Phase::Over;
+            state.waker.take()
+        };
+        drop(waker);
+    }
+
     #[track_caller]
     fn enter(&self) {
         let mut state = self.0.lock();
@@ -353,12 +368,7 @@ struct Entered(TimeoutScope);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let waker = {
-            let mut state = self.0.0.lock();
-            state.phase = Phase::Over;
-            state.waker.take()
-        };
-        drop(waker);
+        self.0.leave(true);
     }
 }
 

@@ -320,6 +320,10 @@ class Run:
         if not left:
             return
         self.sweeping = True
+        now = [name for name, events in self.events.items() if any(t == self.now() and what != "start" for t, what, *_ in events)]
+        if len(now) > 2:
+            # Beside main and the one that it waited for: with us these may need a step more, and the sweep finds them.
+            self.flag("unstable")
         for name in self.shielded:
             self.flag_swept_shield(name)
         if self.rng is not None:
@@ -333,8 +337,12 @@ class Run:
 
     def flag_swept_shield(self, name):
         """With us a shield is a task of its own, and is swept as well."""
-        if not self.tasks[name].done():
-            self.flag("counts" if isinstance(self.tasks[name], asyncio.Task) else "SH-11")
+        if self.tasks[name].done():
+            return
+        if isinstance(self.tasks[name], asyncio.Task):
+            self.flag("counts")
+        else:
+            self.flag("SH-11")
 
     def abandon(self):
         """Ends what a deadlock left, or the sweep (R-10), without recording it."""
@@ -660,6 +668,7 @@ class Run:
 
     async def do_timeout(self, state, ms, body, handler=None):
         task = asyncio.current_task()
+        self.flag_came_round(state)
         if task._must_cancel and int(ms) == 0:
             self.flag("TO-21")
         scope = asyncio.timeout(int(ms))
@@ -686,6 +695,7 @@ class Run:
 
     async def do_group(self, state, name, body, handler=None):
         task = asyncio.current_task()
+        self.flag_came_round(state)
         entry = task.cancelling()
         group = asyncio.TaskGroup()
         group._tasks = OrderedSet(self.rng)

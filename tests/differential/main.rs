@@ -1,10 +1,11 @@
 //! Random programs, run on CPython's asyncio and compared.
 //!
-//! `DIFFERENTIAL_PROGRAMS` says how many programs of each profile to run (default 300),
+//! `DIFFERENTIAL_PROGRAMS` says how many programs of each profile to run (default 200),
 //! `DIFFERENTIAL_SEED` at which seed to begin (default 0), `DIFFERENTIAL_PYTHON` which CPython to take.
 //! `DIFFERENTIAL_SHUFFLES` is the number of shuffled schedules under which a program must do the same
 //! before it is compared (default 4); with 0 programs that depend on the order of ready tasks are compared
-//! as well, which is more than is promised. A program that fails is made small and printed.
+//! as well, which is more than is promised. Programs that fail are made small and printed, the first
+//! `DIFFERENTIAL_FAILURES` of them (default 3).
 
 mod differences;
 mod generate;
@@ -54,7 +55,7 @@ fn setting(name: &str, default: u64) -> u64 {
 /// The seeds of this run.
 fn seeds() -> impl Iterator<Item = u64> {
     let first = setting("DIFFERENTIAL_SEED", 0);
-    first..first + setting("DIFFERENTIAL_PROGRAMS", 300)
+    first..first + setting("DIFFERENTIAL_PROGRAMS", 200)
 }
 
 /// Says on standard error, past the test harness, that nothing was tested.

@@ -11,6 +11,7 @@ mod fairness;
 mod gather;
 mod group;
 mod race;
+mod reports;
 mod run;
 mod shield;
 mod shutdown;

@@ -1,8 +1,7 @@
 //! Rows TO: `timeout`, `timeout_at`, and the scope whose deadline can be moved.
 
 use crate::support::{
-    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal,
-    under_load,
+    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, under_load,
 };
 use futures::FutureExt;
 use runtime::{
@@ -252,8 +251,9 @@ fn to_12_a_request_in_the_same_pass_as_the_deadline_wins() {
             let scope = TimeoutScope::after(ms(5));
             let same = scope.clone();
             // Both timers are due in one pass, in either order.
-            let canceller =
-                |task: runtime::TaskRef| Handle::current().call_later(ms(5), move || drop(task.cancel_with("outside")));
+            let canceller = |task: runtime::TaskRef| {
+                Handle::current().call_later(ms(5), move || assert!(task.cancel_with("outside")))
+            };
             let (promise, me) = Promise::new();
             let task = create_task(async move {
                 promise.set_result(current_task().unwrap()).unwrap();
@@ -291,7 +291,7 @@ fn to_13_a_deadline_in_the_same_pass_as_the_result_wins() {
     exact(async || {
         for result_first in [true, false] {
             let (promise, mut value) = Promise::new();
-            let set = move || drop(promise.set_result(7));
+            let set = move || promise.set_result(7).unwrap();
             if result_first {
                 Handle::current().call_later(ms(5), set);
                 assert!(timeout(ms(5), &mut value).await.is_err());
@@ -498,7 +498,7 @@ fn to_23_a_scope_cannot_be_moved_before_entry_after_the_end_and_once_it_has_expi
         scope.run(async {}).await.unwrap();
         assert!(scope.reschedule(Some(now())).is_err());
         let scope = TimeoutScope::never();
-        drop(scope.run(forever()).now_or_never());
+        assert!(scope.run(forever()).now_or_never().is_none());
         assert!(scope.reschedule(Some(now())).is_err(), "a dropped one is over");
     });
 }

@@ -68,7 +68,12 @@ impl<F: Future> Future for CatchCancelled<F> {
                 this.inner.set(None);
                 return Poll::Ready(Ok(output));
             }
-            Caught::Delivered(error) | Caught::Unwound(error) => error,
+            Caught::Delivered(error) => error,
+            Caught::Unwound(error) => {
+                // What unwound was another one: that of an awaited task.
+                this.node.deliver_again_outside();
+                error
+            }
             Caught::Pending => {
                 this.node.settle(cx, path::CATCHER);
                 return Poll::Pending;

@@ -89,6 +89,8 @@ impl Pool {
 }
 
 /// A worker that may be falling asleep, and a foreign thread that pushes: the item is taken.
+///
+/// *Found by hand:* `notify` without its fence; `fall_asleep` without its fence.
 #[test]
 fn a_push_wakes_a_sleeper() {
     model(|| {
@@ -106,6 +108,8 @@ fn a_push_wakes_a_sleeper() {
 ///
 /// Found in the engine: a searcher that had seen work when it was about to sleep went on without being counted as searching. A push that was
 /// left to it meanwhile was handed on by nobody.
+///
+/// *Found by hand:* `end_search` without its fence; `wake_self` that leaves a searcher uncounted.
 #[test]
 fn every_push_finds_a_worker() {
     model(|| {
@@ -121,17 +125,20 @@ fn every_push_finds_a_worker() {
     });
 }
 
-/// A worker arms a timer and gets stuck, while the other, the sentry, says when it looks next and goes to sleep: either the sentry
-/// knows of the timer, or the armer calls it.
+/// A worker arms a timer and gets stuck, while the other, the sentry, who was to look soon, says that it will not: either the sentry knows of the
+/// timer, or the armer calls it.
+///
+/// *Found by hand:* `TimerShard::arm` that makes the deadline known with `Release`; `lookout_is_later_than` with `Acquire`.
 #[test]
 fn an_armed_timer_is_known_to_the_sentry() {
     model(|| {
         let idle = Arc::new(Idle::new(2));
         let timers = Arc::new(TimerShard::new());
+        assert!(idle.fall_asleep(1, false).sentry);
+        idle.announce_lookout(1, false);
         let sentry = thread::spawn({
             let (idle, timers) = (Arc::clone(&idle), Arc::clone(&timers));
             move || {
-                assert!(idle.fall_asleep(1, false).sentry);
                 idle.announce_lookout(u64::MAX, false);
                 timers.next() != u64::MAX
             }
@@ -144,6 +151,8 @@ fn an_armed_timer_is_known_to_the_sentry() {
 }
 
 /// A task is put into a last-in slot while the sentry goes from watching into a deep sleep: either it sees the slot, or it is called.
+///
+/// *Found by hand:* `announce_lookout` without its fence and `SeqCst`; `is_watched` with `Relaxed`.
 #[test]
 fn a_full_slot_is_known_to_the_sentry() {
     model(|| {
@@ -166,6 +175,8 @@ fn a_full_slot_is_known_to_the_sentry() {
 }
 
 /// The sentry goes while another worker falls asleep and a timer waits: the other one has announced that it will look, or it is called.
+///
+/// *Found by hand:* `wake_self` that keeps the post.
 #[test]
 fn a_sentry_that_goes_leaves_its_duty_to_another() {
     const DEADLINE: u64 = 1_000;

@@ -16,8 +16,8 @@ fn sleep_until(parker: &Parker, number: &AtomicUsize, wanted: usize) {
 
 /// Two threads end the sleep of a third, which may begin before it has said which thread it is.
 ///
-/// *Found by hand:* `unpark` with a load and a store in place of the swap; `park_timeout` that begins with a store of `PARKED`; `unpark`
-/// that is no `Release`; `park_timeout` whose first exchange is no `Acquire` when it fails.
+/// *Found by hand:* `unpark` with a load and a store in place of the swap; `park_timeout` that begins with a swap to `PARKED`; `unpark` that is no
+/// `Release`.
 #[test]
 fn an_unpark_ends_a_sleep() {
     model(|| {
@@ -41,8 +41,7 @@ fn an_unpark_ends_a_sleep() {
 
 /// The code that runs between two sleeps parks the thread for reasons of its own, and somebody else unparks it for those.
 ///
-/// *Found by hand:* `park_timeout` that leaves the word at `NOTIFIED`, `park_timeout` that sleeps again until the word changes after it has
-/// been set back to `EMPTY`.
+/// *Found by hand:* the same.
 #[test]
 fn code_between_two_sleeps_may_park_the_thread() {
     model(|| {

@@ -4,7 +4,7 @@ use super::support::{Counted, Drops, Flags, Freed, Queue, create_unqueued, model
 use crate::loom::thread;
 use crate::scheduler::Shared;
 use crate::task::registry::Shard;
-use crate::task::{Notified, Task};
+use crate::task::{Notified, Task, TaskRef};
 use std::sync::Arc;
 
 struct Listed {
@@ -29,7 +29,7 @@ impl Listed {
         unsafe { self.shard.insert(task.as_raw()) }
     }
 
-    fn remove(shard: &Shard, task: &crate::TaskRef) -> usize {
+    fn remove(shard: &Shard, task: &TaskRef) -> usize {
         // SAFETY: inserted before, removed once.
         unsafe { shard.remove(task.as_raw()) }
     }
@@ -46,7 +46,7 @@ impl Listed {
 
 /// Three neighbours of which two are removed at once, while a third thread collects: who stays is in the list, the links hold.
 ///
-/// *Found by hand:* `remove` that reads the neighbours before it takes the lock; `collect` that makes no references of its own.
+/// *Found by hand:* `remove` that takes the neighbours before the lock; `collect` that gives out references that it has not taken.
 #[test]
 fn neighbours_are_removed_at_once() {
     model(|| {
@@ -71,7 +71,7 @@ fn neighbours_are_removed_at_once() {
 
 /// A task is listed while the shard closes: it is among those that are collected afterwards, or it is refused.
 ///
-/// *Found by hand:* `insert` that looks at `closed` under a lock of its own; `close` that does nothing.
+/// *Found by hand:* `insert` that looks at `closed` under a lock of its own; `close` that leaves the list open.
 #[test]
 fn a_task_is_listed_or_refused() {
     model(|| {
@@ -105,24 +105,27 @@ fn a_runtime_with_a_task_is_not_deserted() {
         let (tasks, notified): (Vec<_>, Vec<_>) = (0..3).map(|_| listed.create()).unzip();
         let config = crate::Config { workers: 2, ..crate::Config::default() };
         let shared = Shared::new(0, config, vec![None, None]);
-        let list = |worker: usize| &shared.remotes[worker].tasks;
-        // SAFETY: each is put into one list, and removed from it before it completes.
-        unsafe { list(1).insert(tasks[0].as_raw()) };
-        let observer = thread::spawn({
+        let list = |shared: &Shared, worker: usize, task: &TaskRef, is_new: bool| {
+            let shard = &shared.remotes[worker].tasks;
+            // SAFETY: each is put into one list, and removed from it before it completes.
+            let _ =
+                unsafe { if is_new { usize::from(shard.insert(task.as_raw())) } else { shard.remove(task.as_raw()) } };
+        };
+        let references: Vec<_> = tasks.iter().map(|task| task.task_ref()).collect();
+        list(&shared, 1, &references[0], true);
+        let others = thread::spawn({
             let shared = Arc::clone(&shared);
-            move || assert!(!shared.is_deserted())
+            move || {
+                list(&shared, 0, &references[1], true);
+                list(&shared, 1, &references[0], false);
+                list(&shared, 1, &references[2], true);
+                list(&shared, 0, &references[1], false);
+            }
         });
-        // SAFETY: as above.
-        unsafe {
-            list(0).insert(tasks[1].as_raw());
-            list(1).remove(tasks[0].as_raw());
-            list(1).insert(tasks[2].as_raw());
-            list(0).remove(tasks[1].as_raw());
-        }
-        observer.join().unwrap();
-        // SAFETY: as above.
-        unsafe { list(1).remove(tasks[2].as_raw()) };
-        assert!(shared.is_deserted());
+        assert!(!shared.is_deserted(|counts| counts.all));
+        others.join().unwrap();
+        list(&shared, 1, &tasks[2], false);
+        assert!(shared.is_deserted(|counts| counts.all));
         drop(tasks);
         listed.end(notified);
     });

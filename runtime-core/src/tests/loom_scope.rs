@@ -37,8 +37,8 @@ fn register(place: &mut Option<Place>, list: &Arc<WakeList>, waker: &Waker, bits
 /// One catcher leaves on a thread of its own and another comes, while all are woken for a request: who stays is woken, once, and what leaves takes
 /// its waker and its hold along.
 ///
-/// *Found by hand:* `remove` that does not take the hold back; `insert` that takes a free place without filling it; `wake_all` that drops
-/// the entries with their wakers.
+/// *Found by hand:* `remove` that does not take the hold back; `insert` that takes a free place without filling it; `stir` that drops the entries
+/// with their wakers.
 #[test]
 fn a_place_is_woken_or_gone() {
     model(|| {
@@ -70,7 +70,7 @@ fn a_place_is_woken_or_gone() {
 
 /// A place is renewed by its task while it is woken by the scope: the waker that is there afterwards is the new one, or it was woken.
 ///
-/// *Found by hand:* `update` that drops the new waker when the old one has been taken.
+/// *Found by hand:* `update` that drops the new waker when the old one has been taken; `remove` that does not take the hold back.
 #[test]
 fn a_place_that_is_renewed_stays_awake() {
     model(|| {

@@ -102,7 +102,7 @@ fn a_wake_is_not_lost() {
 /// The first poll against a wake from the thread that it has given its waker to, and two workers: the future goes from
 /// one to the other.
 ///
-/// *Found by hand:* `end_poll` without `Release`; `wake` that owes a push also while the task runs.
+/// *Found by hand:* `end_poll` without `Release`; `begin_poll` with `Relaxed`; `wake` that owes a push also while the task runs.
 #[test]
 fn a_future_moves_between_workers() {
     model(|| {
@@ -128,7 +128,7 @@ fn a_future_moves_between_workers() {
 
 /// A task that has yielded is queued with `RUNNING` still set: a wake at that time, or in the poll that follows, is not lost.
 ///
-/// *Found by hand:* `begin_poll` whose short way does not look at `NOTIFIED`, and leaves it set.
+/// *Found by hand:* `wake_by_value` that owes a push also while `RUNNING` is set.
 #[test]
 fn a_task_that_has_yielded_is_woken() {
     model(|| {
@@ -167,7 +167,8 @@ fn a_task_that_has_yielded_is_woken() {
 
 /// A waker that is used by value, and dropped, on a thread that never knew of the task, after and during its end.
 ///
-/// *Found by hand:* `ref_dec` without `Release`; `wake` that owes a push of a complete task (the queue had gone).
+/// *Found by hand:* `wake` that owes a push of a complete task (the scheduler had gone); `wake_by_value` that gives its reference back without a look
+/// at `COMPLETE`.
 #[test]
 fn a_waker_outlives_its_task() {
     model(|| {
@@ -193,8 +194,8 @@ fn a_waker_outlives_its_task() {
 
 /// The awaiter sleeps until the completion wakes it, and finds the output.
 ///
-/// *Found by hand:* `set_join_waker` that ignores `COMPLETE`; `complete` without `Release`; `tell_joiner` that looks at the word as it was
-/// before the poll.
+/// *Found by hand:* `set_join_waker` that ignores `COMPLETE`; `complete` without `Acquire`, and without `Release`; `ref_dec` without `Release`, and
+/// without `Acquire` for the last one.
 #[test]
 fn completion_wakes_the_awaiter() {
     model(|| {
@@ -210,7 +211,7 @@ fn completion_wakes_the_awaiter() {
 
 /// An awaiter that comes back with another waker is woken through that one.
 ///
-/// *Found by hand:* `poll_join` that puts the new waker in without taking the bit back first.
+/// *Found by hand:* `poll_join` that puts the new waker in without taking the bit back first; `unset_join_waker` that ignores `COMPLETE`.
 #[test]
 fn the_last_waker_of_the_awaiter_counts() {
     model(|| {
@@ -231,8 +232,8 @@ fn the_last_waker_of_the_awaiter_counts() {
 
 /// The handle goes while the task completes: one of the two drops the output, and the waker in the slot.
 ///
-/// *Found by hand:* `drop_join_interest` that reports `Changed` for a complete task; `complete` that takes the word before the exchange
-/// for the one at the exchange.
+/// *Found by hand:* `drop_join_interest` that ignores `COMPLETE`, or gives its reference back with the waker still in the slot; `complete` that gives
+/// the word as it was before its loop.
 #[test]
 fn an_output_that_nobody_wants_is_dropped_once() {
     model(|| {
@@ -248,7 +249,7 @@ fn an_output_that_nobody_wants_is_dropped_once() {
 
 /// C-34: a request that was recorded before the end replaces the value, one that came after it was refused.
 ///
-/// *Found by hand:* `complete` that looks for `CANCEL` before its loop only; `request` that does not look for `COMPLETE`.
+/// *Found by hand:* `complete` that does not look for `CANCEL`; `request` that does not look for `COMPLETE`.
 #[test]
 fn a_cancel_and_a_completion_have_one_outcome() {
     model(|| {
@@ -391,8 +392,7 @@ fn a_stranger_sees_how_a_task_ended() {
 
 /// Who waits through a reference sleeps until the completion wakes it.
 ///
-/// *Found by hand:* `Wait::register` that looks at the word before it takes the lock and sets `LISTENERS` after; `complete` that gives the word
-/// as it was before its loop, so that a late `LISTENERS` is missed.
+/// *Found by hand:* `Wait::register` that looks for `COMPLETE` before it sets `LISTENERS`.
 #[test]
 fn completion_wakes_who_waits_through_a_reference() {
     model(|| {
@@ -432,7 +432,7 @@ fn who_gives_up_waiting_leaves_the_others_alone() {
 
 /// A callback that is added while the task ends runs once.
 ///
-/// *Found by hand:* `add_done_callback` that sets `LISTENERS` after it has let the lock go; one that asks for `COMPLETE` before.
+/// *Found by hand:* `add_done_callback` that looks for `COMPLETE` first and sets `LISTENERS` when it has let the lock go.
 #[test]
 fn a_done_callback_runs_once() {
     model(|| {
@@ -462,7 +462,7 @@ fn a_done_callback_runs_once() {
 
 /// A callback is removed, or runs.
 ///
-/// *Found by hand:* `tell_listeners` that copies the list under one lock and empties it under another.
+/// *Found by hand:* `tell_listeners` that counts the callbacks under one lock and takes them out under another.
 #[test]
 fn a_done_callback_is_removed_or_runs() {
     model(|| {
@@ -549,7 +549,7 @@ fn a_context_is_read_while_the_task_replaces_it() {
 
 /// The shutdown's one request against a first poll: who has had its first step is cancelled by one of the two, once.
 ///
-/// *Found by hand:* `has_started` as a mere load; `harness::end_poll` that does not look whether the runtime is closing.
+/// *Found by hand:* `has_started` as a mere load; `end_poll` that does not look whether the runtime is closing; `sweep` that forgets that it was made.
 #[test]
 fn the_sweep_reaches_a_task_that_begins_meanwhile() {
     model(|| {
@@ -600,7 +600,7 @@ fn what_is_left_over_is_dropped_after_its_push() {
 
 /// An eager task that gives its waker away in its first poll: woken from elsewhere before that poll has ended.
 ///
-/// *Found by hand:* `run_eagerly` that drops what `end_poll` owes.
+/// *Found by hand:* a creator that drops what `run_eagerly` gives back.
 #[test]
 fn an_eager_task_is_woken_during_its_first_poll() {
     model(|| {

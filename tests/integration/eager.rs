@@ -23,7 +23,11 @@ fn e_01_the_body_runs_to_its_first_suspension_inside_of_the_call() {
         });
         log.add("created");
         task.await.unwrap();
-        assert_eq!(log.take(), ["first step", "created", "second step"]);
+        let mut steps = log.take();
+        assert_eq!(steps[0], "first step");
+        // Another worker may take it as soon as it has yielded.
+        steps[1..].sort();
+        assert_eq!(steps, ["first step", "created", "second step"]);
     });
 }
 

@@ -4,14 +4,19 @@
 //! rule of the cancellation contract. `everywhere!` runs a test under one, two and eight workers.
 
 #![allow(
-    clippy::waker_clone_wake,
-    clippy::let_underscore_future,
-    clippy::redundant_async_block,
-    clippy::unnecessary_unwrap,
     clippy::enum_variant_names,
-    clippy::type_complexity,
+    clippy::incompatible_msrv,
+    clippy::let_underscore_future,
     clippy::manual_inspect,
-    reason = "these tests do on purpose what is superfluous elsewhere"
+    clippy::map_identity,
+    clippy::redundant_async_block,
+    clippy::type_complexity,
+    clippy::unnecessary_unwrap,
+    clippy::useless_vec,
+    clippy::waker_clone_wake,
+    dead_code,
+    reason = "tests spell out what users may write, clumsy forms included, and build against one toolchain; \
+              the helper traits of `auto_traits` are there not to be used"
 )]
 
 #[macro_use]

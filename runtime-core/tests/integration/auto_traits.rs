@@ -9,6 +9,7 @@ use std::rc::Rc;
 /// Tells whether a type has a trait: the inherent constant is there only if it has, and goes before the trait's.
 macro_rules! has {
     ($type:ty: $trait:path) => {{
+        #[allow(dead_code, reason = "used where the bound does not hold")]
         trait Fallback {
             const HAS: bool = false;
         }

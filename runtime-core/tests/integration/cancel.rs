@@ -256,7 +256,7 @@ everywhere! {
         has_begun.wait().await;
         task.cancel();
         let task_ref = task.task_ref();
-        let error: TaskError = task.await.map(|()| ()).unwrap_err();
+        let error: TaskError = task.await.unwrap_err();
         assert!(error.is_panicked() && !task_ref.cancelled());
     }
 

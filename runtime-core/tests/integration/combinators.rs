@@ -112,7 +112,7 @@ everywhere! {
             .await;
             inside.add("outer");
             yield_now().await;
-            caught.map(|()| ()).unwrap_err().message().map(String::from)
+            caught.unwrap_err().message().map(String::from)
         })
         .await;
         assert_eq!(outcome.unwrap().as_deref(), Some("stop"));

@@ -2,7 +2,6 @@
 
 use futures::channel::oneshot;
 use runtime_core::{Config, Engine};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -182,36 +181,6 @@ impl Happened {
 impl Awaited {
     pub(crate) async fn wait(self) {
         self.0.await.expect("the other side lets it happen");
-    }
-}
-
-/// Polls that are counted, with an outcome that is scripted: pending as long as the script says so, ready after its end.
-pub(crate) struct Scripted {
-    pub(crate) polls: Count,
-    pub(crate) script: VecDeque<Step>,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) enum Step {
-    /// Pending; woken by this very poll.
-    Yield,
-    /// Pending; nobody wakes it.
-    Pend,
-}
-
-impl Future for Scripted {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.polls.up();
-        match self.script.pop_front() {
-            None => Poll::Ready(()),
-            Some(Step::Pend) => Poll::Pending,
-            Some(Step::Yield) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
     }
 }
 

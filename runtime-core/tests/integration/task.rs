@@ -96,7 +96,7 @@ everywhere! {
         let first = task.exception().unwrap().unwrap();
         let second = task.exception().unwrap().unwrap();
         assert_eq!((first.to_string(), second.to_string()), ("panicked: mine 1".into(), "panicked: mine 1".into()));
-        let error = task.result().unwrap().map(|()| ()).unwrap_err();
+        let error = task.result().unwrap().unwrap_err();
         assert!(error.is_panicked());
         assert!(task.result().is_err() && task.exception().is_err());
         assert_eq!(sibling.await.unwrap(), "fine");
@@ -370,7 +370,7 @@ fn a_seed_repeats_its_order_and_seeds_differ() {
 #[test]
 fn main_may_borrow_and_need_not_be_send() {
     let engine = engine(2);
-    let words = vec![String::from("borrowed")];
+    let words = [String::from("borrowed")];
     let local = std::rc::Rc::new(5);
     let result = engine.run(async {
         yield_now().await;

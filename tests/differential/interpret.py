@@ -510,6 +510,12 @@ class Run:
             if task.done() and not task.cancelled() and task.exception() and task.cancelling():
                 self.flag("TG-16")
 
+    def others_are_ready(self):
+        """Whether it can be seen that the running task suspends here."""
+        running = asyncio.current_task()
+        ready = [t for t in self.unfinished() if t._fut_waiter is None or t._fut_waiter.done()]
+        return running._must_cancel or ready != [running]
+
     async def do_await(self, state, name):
         if not self.take([name]):
             self.event(state, "untaken", name)
@@ -525,6 +531,8 @@ class Run:
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
+        if self.tasks[name].done() and self.others_are_ready():
+            self.flag("SH-01")
         self.shielded.add(name)
         if self.sweeping:
             self.flag_swept_shield(name)
@@ -563,6 +571,8 @@ class Run:
         if OLDEST and all(task.done() for task in tasks):
             self.flag("old:G-18")
         self.flag_passed_at_once(tasks)
+        if all(task.done() for task in tasks) and tasks and self.others_are_ready():
+            self.flag("G-18")
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
             values = await outer

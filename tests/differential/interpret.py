@@ -193,7 +193,8 @@ class CountedTask(asyncio.Task):
 
     def cancel(self, msg=None):
         passed = CountedTask.passing > 0
-        ready = has_step(self) and self is not asyncio.current_task(self.get_loop())
+        ready = has_step(self) or (self.run is not None and self.run.is_being_told(self))
+        ready = ready and self is not asyncio.current_task(self.get_loop())
         CountedTask.passing += 1
         try:
             noted = super().cancel(msg)
@@ -262,6 +263,7 @@ class Run:
         self.free = set()  # names whose result nobody has taken yet
         self.groups = {}
         self.children = set()  # the names of those that groups have
+        self.waiting = {}  # task -> what it waits for through callbacks
         self.shielded = set()  # the names of those that a shield was made for
         self.refused = set()  # the names of those that no group took any more
         self.promises = {}
@@ -510,6 +512,20 @@ class Run:
             if task.done() and not task.cancelled() and task.exception() and task.cancelling():
                 self.flag("TG-16")
 
+    async def through_callbacks(self, tasks, future):
+        """Awaits what is told of the end of tasks by callbacks, a pass after it."""
+        running = asyncio.current_task()
+        self.waiting[running] = list(tasks)
+        try:
+            return await future
+        finally:
+            del self.waiting[running]
+
+    def is_being_told(self, task):
+        """Whether something that the task waits for has ended at this instant: with us it has been woken."""
+        tasks = self.waiting.get(task, ())
+        return any(t.done() and self.ends.get(self.names[t], self.now()) == self.now() for t in tasks)
+
     def others_are_ready(self):
         """Whether it can be seen that the running task suspends here."""
         running = asyncio.current_task()
@@ -536,7 +552,7 @@ class Run:
         self.shielded.add(name)
         if self.sweeping:
             self.flag_swept_shield(name)
-        value = await asyncio.shield(self.tasks[name])
+        value = await self.through_callbacks([self.tasks[name]], asyncio.shield(self.tasks[name]))
         self.event(state, "got", name, value)
 
     async def do_wait_for(self, state, ms, name):
@@ -563,7 +579,7 @@ class Run:
     async def do_join(self, state, name):
         task = self.tasks.get(name)
         if task is not None and not task.done():
-            await asyncio.wait([task])
+            await self.through_callbacks([task], asyncio.wait([task]))
         self.event(state, "joined", name)
 
     async def do_gather(self, state, kind, items):
@@ -575,7 +591,7 @@ class Run:
             self.flag("G-18")
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
-            values = await outer
+            values = await self.through_callbacks(tasks, outer)
         except BaseException:
             if getattr(outer, "_cancel_requested", False):
                 self.flag_cancelled_gather(kind, tasks)
@@ -618,9 +634,8 @@ class Run:
             self.flag("W-07")
         if all(t.done() for t in members) and asyncio.current_task()._must_cancel:
             self.flag("W-08")
-        done, pending = await asyncio.wait(
-            members, timeout=None if ms is None else int(ms), return_when=RETURN_WHEN[kind]
-        )
+        waiting = asyncio.wait(members, timeout=None if ms is None else int(ms), return_when=RETURN_WHEN[kind])
+        done, pending = await self.through_callbacks(members, waiting)
         self.free.update(names)
         self.event(state, "waited", sorted(map(members.get, done)), sorted(map(members.get, pending)))
 
@@ -636,10 +651,13 @@ class Run:
             self.flag("AC-01")
         items = asyncio.as_completed(members, timeout=None if ms is None else int(ms))
         try:
-            async for task in items:
-                self.event(state, "item", members[task], self.outcome(task))
+            await self.through_callbacks(members, self.note_items(state, items, members))
         except TimeoutError:
             self.event(state, "timeout")
+
+    async def note_items(self, state, items, members):
+        async for task in items:
+            self.event(state, "item", members[task], self.outcome(task))
 
     async def do_catch(self, state, then, body, handler):
         try:

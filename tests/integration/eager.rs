@@ -23,7 +23,11 @@ fn e_01_the_body_runs_to_its_first_suspension_inside_of_the_call() {
         });
         log.add("created");
         task.await.unwrap();
-        assert_eq!(log.take(), ["first step", "created", "second step"]);
+        let events = log.take();
+        // Another worker may take the second step before this one goes on.
+        assert_eq!((events.len(), events[0].as_str()), (3, "first step"));
+        let order = ["first step", "created", "second step"];
+        assert!(runtime::Handle::current().workers() > 1 || events == order, "{events:?}");
     });
 }
 

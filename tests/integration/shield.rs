@@ -112,7 +112,7 @@ fn sh_05_what_is_inside_is_cancelled_by_somebody_else() {
         });
         let same = waiter.task_ref();
         who.await.unwrap().cancel_with("somebody");
-        assert_eq!(cancellation(waiter.await.map(|()| ())).message(), Some("somebody"));
+        assert_eq!(cancellation(waiter.await).message(), Some("somebody"));
         assert_eq!(same.cancelling(), 0);
     });
 }

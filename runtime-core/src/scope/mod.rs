@@ -39,7 +39,7 @@
 //! # How
 //!
 //! Dynamic scoping over the poll tree: while a scope or catcher polls its inner future, a [`Frame`] on the stack is the thread's
-//! current frame; the frames are linked to the root. What has to survive between polls is a [`Node`] in the future of the scope itself:
+//! current frame; the frames are linked to the root. What has to survive between polls is a [`Node`](node::Node) in the future of the scope itself:
 //! whether a catcher was on the path (two bits), and, only where a combinator gives out wakers of its own, a
 //! [`WakeList`]. Nothing else is shared: a future with scopes in it may be moved to another task, dropped on any thread, or
 //! polled outside of any task. A task without scopes pays for one frame on the stack.

@@ -1,4 +1,4 @@
-//! Acting on transitions: run, complete, cancel. With [`cell`](super::cell) the fence of the unsafe code; the rules (R1) to (R7)
+//! Acting on transitions: run, complete, cancel. With [`cell`] the fence of the unsafe code; the rules (R1) to (R7)
 //! stand in the module page of [`task`](super).
 
 use super::cell::{self, Header};

@@ -147,6 +147,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         Flag("G-18"),
         "a gather awaits the tasks given to it in tasks of its own: also for finished ones it suspends",
     ),
+    differs(
+        "TO-12",
+        Flag("TO-12"),
+        "a request that is passed on comes after a deadline, or a group's failure, of the same instant",
+    ),
     differs("SH-11", Flag("SH-11"), "a shield is a task of its own: the sweep cancels it, and so a promise behind it"),
     // Where nothing is promised.
     differs("SL-05", Flag("collision"), "timers of different tasks due at one instant fire in no defined order"),

@@ -215,6 +215,9 @@ class CountedTask(asyncio.Task):
         if self.last is not None and self.last[0] == now and (passed or self.last[1]):
             # What is passed on comes later with us, perhaps too late to be counted.
             self.run.flag("counts")
+            state = self.run.states.get(self)
+            if state is not None and any(fired(scope) for scope, _ in state.scopes):
+                self.run.flag("TO-12")
         self.last = (now, passed)
 
 
@@ -263,6 +266,7 @@ class Run:
         self.free = set()  # names whose result nobody has taken yet
         self.groups = {}
         self.children = set()  # the names of those that groups have
+        self.states = {}  # task -> its State
         self.waiting = {}  # task -> what it waits for through callbacks
         self.shielded = set()  # the names of those that a shield was made for
         self.refused = set()  # the names of those that no group took any more
@@ -417,6 +421,7 @@ class Run:
 
     async def task_body(self, name, body):
         state = State(name)
+        self.states[asyncio.current_task()] = state
         self.event(state, "start")
         try:
             value = await self.block(state, body)

@@ -268,7 +268,7 @@ class Run:
         self.children = set()  # the names of those that groups have
         self.states = {}  # task -> its State
         self.waiting = {}  # task -> what it waits for through callbacks
-        self.shielded = set()  # the names of those that a shield was made for
+        self.wrapped = set()  # the names of those that a shield or a gather awaits in a task of its own
         self.refused = set()  # the names of those that no group took any more
         self.promises = {}
         self.events = {}
@@ -326,12 +326,12 @@ class Run:
         if not left:
             return
         self.sweeping = True
-        now = [name for name, events in self.events.items() if any(t == self.now() and what != "start" for t, what, *_ in events)]
-        if len(now) > 2:
-            # Beside main and the one that it waited for: with us these may need a step more, and the sweep finds them.
+        steps = {n: [t for t, what, *_ in events if what != "start"] for n, events in self.events.items() if n != "m"}
+        if sum(self.now() in times for times in steps.values()) > 1:
+            # Beside the one that main waited for: with us these may need a step more, and the sweep finds them.
             self.flag("unstable")
-        for name in self.shielded:
-            self.flag_swept_shield(name)
+        for name in self.wrapped:
+            self.flag_swept_wrapper(name)
         if self.rng is not None:
             self.rng.shuffle(left)
         for task in left:
@@ -341,8 +341,8 @@ class Run:
     async def wait_for_all(self, left):
         await asyncio.wait(left)
 
-    def flag_swept_shield(self, name):
-        """With us a shield is a task of its own, and is swept as well."""
+    def flag_swept_wrapper(self, name):
+        """With us a shield, and a gather of tasks, awaits in a task of its own, which is swept as well."""
         if self.tasks[name].done():
             return
         if isinstance(self.tasks[name], asyncio.Task):
@@ -554,9 +554,9 @@ class Run:
             return
         if self.tasks[name].done() and self.others_are_ready():
             self.flag("SH-01")
-        self.shielded.add(name)
+        self.wrapped.add(name)
         if self.sweeping:
-            self.flag_swept_shield(name)
+            self.flag_swept_wrapper(name)
         value = await self.through_callbacks([self.tasks[name]], asyncio.shield(self.tasks[name]))
         self.event(state, "got", name, value)
 
@@ -610,7 +610,9 @@ class Run:
         tasks = []
         for item in items:
             if isinstance(item, str):
-                tasks += [self.tasks[name] for name in self.take([item])]
+                taken = self.take([item])
+                self.wrapped.update(taken)
+                tasks += [self.tasks[name] for name in taken]
                 if self.sweeping:
                     # With us a task is awaited by one that the gather makes.
                     self.flag("R-10")

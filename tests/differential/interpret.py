@@ -327,7 +327,8 @@ class Run:
             return
         self.sweeping = True
         steps = {n: [t for t, what, *_ in events if what != "start"] for n, events in self.events.items() if n != "m"}
-        if sum(self.now() in times for times in steps.values()) > 1:
+        told = any(self.is_being_told(task) for task in left)
+        if told or sum(self.now() in times for times in steps.values()) > 1:
             # Beside the one that main waited for: with us these may need a step more, and the sweep finds them.
             self.flag("unstable")
         for name in self.wrapped:

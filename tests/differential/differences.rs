@@ -137,7 +137,26 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         Flag("TG-16"),
         "a child that fails ends cancelled: if a request was passed on to it, that goes on in the one that awaits",
     ),
-    differs("SH-11", Flag("SH-11"), "a shield is a task of its own: the sweep cancels it, and so a promise behind it"),
+    differs(
+        "SH-01",
+        Flag("SH-01"),
+        "a shield awaits in a task of its own: also for a finished task it suspends, and what is ready runs",
+    ),
+    differs(
+        "G-18",
+        Flag("G-18"),
+        "a gather awaits the tasks given to it in tasks of its own: also for finished ones it suspends",
+    ),
+    differs(
+        "TO-12",
+        Flag("TO-12"),
+        "a request that is passed on comes after a deadline, or a group's failure, of the same instant",
+    ),
+    differs(
+        "SH-11",
+        Flag("SH-11"),
+        "a shield or gather of tasks awaits in tasks of its own: the sweep cancels them, and so a promise behind them",
+    ),
     // Where nothing is promised.
     differs("SL-05", Flag("collision"), "timers of different tasks due at one instant fire in no defined order"),
     differs("section 5", Flag("unstable"), "the program depends on the order of tasks that are ready at one instant"),

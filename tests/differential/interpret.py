@@ -193,7 +193,8 @@ class CountedTask(asyncio.Task):
 
     def cancel(self, msg=None):
         passed = CountedTask.passing > 0
-        ready = has_step(self) and self is not asyncio.current_task(self.get_loop())
+        ready = has_step(self) or (self.run is not None and self.run.is_being_told(self))
+        ready = ready and self is not asyncio.current_task(self.get_loop())
         CountedTask.passing += 1
         try:
             noted = super().cancel(msg)
@@ -214,6 +215,9 @@ class CountedTask(asyncio.Task):
         if self.last is not None and self.last[0] == now and (passed or self.last[1]):
             # What is passed on comes later with us, perhaps too late to be counted.
             self.run.flag("counts")
+            state = self.run.states.get(self)
+            if state is not None and any(fired(scope) for scope, _ in state.scopes):
+                self.run.flag("TO-12")
         self.last = (now, passed)
 
 
@@ -262,7 +266,9 @@ class Run:
         self.free = set()  # names whose result nobody has taken yet
         self.groups = {}
         self.children = set()  # the names of those that groups have
-        self.shielded = set()  # the names of those that a shield was made for
+        self.states = {}  # task -> its State
+        self.waiting = {}  # task -> what it waits for through callbacks
+        self.wrapped = set()  # the names of those that a shield or a gather awaits in a task of its own
         self.refused = set()  # the names of those that no group took any more
         self.promises = {}
         self.events = {}
@@ -320,12 +326,12 @@ class Run:
         if not left:
             return
         self.sweeping = True
-        now = [name for name, events in self.events.items() if any(t == self.now() and what != "start" for t, what, *_ in events)]
-        if len(now) > 2:
-            # Beside main and the one that it waited for: with us these may need a step more, and the sweep finds them.
+        steps = {n: [t for t, what, *_ in events if what != "start"] for n, events in self.events.items() if n != "m"}
+        if sum(self.now() in times for times in steps.values()) > 1:
+            # Beside the one that main waited for: with us these may need a step more, and the sweep finds them.
             self.flag("unstable")
-        for name in self.shielded:
-            self.flag_swept_shield(name)
+        for name in self.wrapped:
+            self.flag_swept_wrapper(name)
         if self.rng is not None:
             self.rng.shuffle(left)
         for task in left:
@@ -335,8 +341,8 @@ class Run:
     async def wait_for_all(self, left):
         await asyncio.wait(left)
 
-    def flag_swept_shield(self, name):
-        """With us a shield is a task of its own, and is swept as well."""
+    def flag_swept_wrapper(self, name):
+        """With us a shield, and a gather of tasks, awaits in a task of its own, which is swept as well."""
         if self.tasks[name].done():
             return
         if isinstance(self.tasks[name], asyncio.Task):
@@ -415,6 +421,7 @@ class Run:
 
     async def task_body(self, name, body):
         state = State(name)
+        self.states[asyncio.current_task()] = state
         self.event(state, "start")
         try:
             value = await self.block(state, body)
@@ -510,6 +517,26 @@ class Run:
             if task.done() and not task.cancelled() and task.exception() and task.cancelling():
                 self.flag("TG-16")
 
+    async def through_callbacks(self, tasks, future):
+        """Awaits what is told of the end of tasks by callbacks, a pass after it."""
+        running = asyncio.current_task()
+        self.waiting[running] = list(tasks)
+        try:
+            return await future
+        finally:
+            del self.waiting[running]
+
+    def is_being_told(self, task):
+        """Whether something that the task waits for has ended at this instant: with us it has been woken."""
+        tasks = self.waiting.get(task, ())
+        return any(t.done() and self.ends.get(self.names[t], self.now()) == self.now() for t in tasks)
+
+    def others_are_ready(self):
+        """Whether it can be seen that the running task suspends here."""
+        running = asyncio.current_task()
+        ready = [t for t in self.unfinished() if t._fut_waiter is None or t._fut_waiter.done()]
+        return running._must_cancel or ready != [running]
+
     async def do_await(self, state, name):
         if not self.take([name]):
             self.event(state, "untaken", name)
@@ -525,10 +552,12 @@ class Run:
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
-        self.shielded.add(name)
+        if self.tasks[name].done() and self.others_are_ready():
+            self.flag("SH-01")
+        self.wrapped.add(name)
         if self.sweeping:
-            self.flag_swept_shield(name)
-        value = await asyncio.shield(self.tasks[name])
+            self.flag_swept_wrapper(name)
+        value = await self.through_callbacks([self.tasks[name]], asyncio.shield(self.tasks[name]))
         self.event(state, "got", name, value)
 
     async def do_wait_for(self, state, ms, name):
@@ -555,7 +584,7 @@ class Run:
     async def do_join(self, state, name):
         task = self.tasks.get(name)
         if task is not None and not task.done():
-            await asyncio.wait([task])
+            await self.through_callbacks([task], asyncio.wait([task]))
         self.event(state, "joined", name)
 
     async def do_gather(self, state, kind, items):
@@ -563,9 +592,11 @@ class Run:
         if OLDEST and all(task.done() for task in tasks):
             self.flag("old:G-18")
         self.flag_passed_at_once(tasks)
+        if all(task.done() for task in tasks) and tasks and self.others_are_ready():
+            self.flag("G-18")
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
-            values = await outer
+            values = await self.through_callbacks(tasks, outer)
         except BaseException:
             if getattr(outer, "_cancel_requested", False):
                 self.flag_cancelled_gather(kind, tasks)
@@ -579,7 +610,9 @@ class Run:
         tasks = []
         for item in items:
             if isinstance(item, str):
-                tasks += [self.tasks[name] for name in self.take([item])]
+                taken = self.take([item])
+                self.wrapped.update(taken)
+                tasks += [self.tasks[name] for name in taken]
                 if self.sweeping:
                     # With us a task is awaited by one that the gather makes.
                     self.flag("R-10")
@@ -608,9 +641,8 @@ class Run:
             self.flag("W-07")
         if all(t.done() for t in members) and asyncio.current_task()._must_cancel:
             self.flag("W-08")
-        done, pending = await asyncio.wait(
-            members, timeout=None if ms is None else int(ms), return_when=RETURN_WHEN[kind]
-        )
+        waiting = asyncio.wait(members, timeout=None if ms is None else int(ms), return_when=RETURN_WHEN[kind])
+        done, pending = await self.through_callbacks(members, waiting)
         self.free.update(names)
         self.event(state, "waited", sorted(map(members.get, done)), sorted(map(members.get, pending)))
 
@@ -626,10 +658,13 @@ class Run:
             self.flag("AC-01")
         items = asyncio.as_completed(members, timeout=None if ms is None else int(ms))
         try:
-            async for task in items:
-                self.event(state, "item", members[task], self.outcome(task))
+            await self.through_callbacks(members, self.note_items(state, items, members))
         except TimeoutError:
             self.event(state, "timeout")
+
+    async def note_items(self, state, items, members):
+        async for task in items:
+            self.event(state, "item", members[task], self.outcome(task))
 
     async def do_catch(self, state, then, body, handler):
         try:

@@ -105,7 +105,7 @@ fn sd_01_a_group_dropped_with_main_is_swept() {
                 group.create_task(async move {
                     send(sent);
                     assert!(catch_cancelled(forever()).await.is_err());
-                    sleep(Duration::from_millis(1)).await;
+                    // Without an await: the sweep's request may come after that of the group, and would interrupt it (SD-06).
                     told.add();
                 });
                 Ok(forever().await)

@@ -529,24 +529,24 @@ struct WakeEntry {
 impl WakeList {
     /// Leaves the request with all of them and wakes them, with nothing locked.
     pub(crate) fn wake_all(&self, delivery: &Delivery) {
-        let wakers: Vec<Waker> = {
-            let mut entries = self.0.lock();
+        self.wake_noting(|entries| {
             entries.unreached = entries.slots.len() - entries.free.len();
-            let woken = entries.slots.iter_mut().flatten().filter_map(|entry| {
+            for entry in entries.slots.iter_mut().flatten() {
                 entry.request.get_or_insert_with(|| (delivery.error.clone(), delivery.task));
-                entry.waker.take()
-            });
-            woken.collect()
-        };
-        for waker in wakers {
-            waker.wake();
-        }
+            }
+        });
     }
 
     /// Wakes all to look around, without a request.
     pub(crate) fn stir(&self) {
+        self.wake_noting(|_| {});
+    }
+
+    /// Notes something under the lock, and wakes all with nothing locked.
+    fn wake_noting(&self, note: impl FnOnce(&mut WakeEntries)) {
         let wakers: Vec<Waker> = {
             let mut entries = self.0.lock();
+            note(&mut entries);
             entries.slots.iter_mut().flatten().filter_map(|entry| entry.waker.take()).collect()
         };
         for waker in wakers {

@@ -17,7 +17,7 @@ use crate::task::Schedule;
 use crate::task::builder::{Options, create};
 use crate::task::error::{CancelledError, TaskError};
 use crate::task::state::Claim;
-use crate::task::{Kind, Notified, TaskRef, harness};
+use crate::task::{Kind, Notified, TaskRef, harness, memory};
 use parking_lot::Mutex;
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -142,6 +142,7 @@ impl Engine {
         // Relaxed: only has to be unique.
         let shared = Shared::new(NEXT.fetch_add(1, Relaxed), config, stealers);
         report::register_runtime(&shared);
+        memory::runtime_began();
         let mut workers = queues.into_iter().enumerate();
         let (_, first) = workers.next().expect("at least one worker");
         let first = Box::new(Parked(Worker::new(Arc::clone(&shared), 0, first)));
@@ -252,6 +253,7 @@ impl Engine {
             worker.0.enter(|| discard(&worker.0));
         }
         report::forget_runtime(self.shared.id);
+        memory::runtime_ended();
     }
 
     /// Takes worker 0 for as long as `f` runs.

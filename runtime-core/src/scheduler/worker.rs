@@ -6,7 +6,6 @@ use super::{Life, Remote, SENTRY_GRACE, Shared};
 use crate::current;
 use crate::loom::static_thread_local;
 use crate::task::harness::{self, Ran};
-use crate::task::memory::FreeLists;
 use crate::task::{Kind, Notified};
 use crate::time::TimerShard;
 use runtime_timers::Key;
@@ -88,8 +87,6 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     /// How many eager tasks are on the stack.
     eager_depth: Cell<u32>,
-    /// Memory of ended tasks.
-    memory: FreeLists,
     random: Random,
 }
 
@@ -114,15 +111,14 @@ pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R)
     }
 }
 
+/// Makes the worker before current again.
 struct Left {
     before: *const (),
-    memory: *const FreeLists,
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
         current::set_worker(self.before);
-        current::set_free_lists(self.memory);
     }
 }
 
@@ -139,7 +135,6 @@ impl Worker {
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
-            memory: FreeLists::new(),
             random,
         }
     }
@@ -154,10 +149,7 @@ impl Worker {
 
     /// Makes this thread the worker while `f` runs.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _left = Left {
-            before: current::set_worker(std::ptr::from_ref(self).cast()),
-            memory: current::set_free_lists(&raw const self.memory),
-        };
+        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()) };
         let parker = &self.shared.remotes[self.index].parker;
         parker.adopt_thread();
         let slack = TimerSlack::finest();

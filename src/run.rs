@@ -452,6 +452,22 @@ impl RunnerBuilder {
         self
     }
 
+    /// Whether the lengths of polls are counted, for [`Metrics::poll_times`](crate::Metrics::poll_times); the default is no. Costs two looks at the
+    /// clock for every poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runner = runtime::Runner::builder().workers(1).poll_times(true).build()?;
+    /// runner.run(async {}).unwrap();
+    /// assert_eq!(runner.handle().metrics().poll_times.unwrap().count(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn poll_times(mut self, count: bool) -> Self {
+        self.config.poll_times = count;
+        self
+    }
+
     /// Whether Ctrl-C cancels the main task, as told at [`run`]. The default is yes for `#[main]`, no for `#[test]` and for a runner
     /// that is built by hand, which says in [`Runner::interrupted`] what happened.
     pub fn handle_interrupts(mut self, handle: bool) -> Self {

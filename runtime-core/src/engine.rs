@@ -8,6 +8,7 @@
 
 use crate::context::Context as VarContext;
 use crate::handle::Handle;
+use crate::observe::Metrics;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::queue::{self, LocalQueue, Random};
 use crate::scheduler::worker::{self, Worker};
@@ -56,6 +57,8 @@ pub struct Config {
     pub seed: Option<u64>,
     /// Whether tasks start eagerly unless told otherwise.
     pub eager_tasks: bool,
+    /// Whether the lengths of polls are counted: see [`PollTimes`](crate::PollTimes). Costs two looks at the clock for every poll.
+    pub poll_times: bool,
 }
 
 impl Default for Config {
@@ -70,6 +73,7 @@ impl Default for Config {
             virtual_time: false,
             seed: None,
             eager_tasks: false,
+            poll_times: false,
         }
     }
 }
@@ -582,6 +586,11 @@ pub trait Extension: Any + Send + Sync {
         None
     }
 
+    /// Adds its numbers to a snapshot.
+    fn count(&self, metrics: &mut Metrics) {
+        let _ = metrics;
+    }
+
     /// What to report when that was not long enough.
     fn still_busy(&self) -> String {
         String::from("a part of the runtime did not end in time")
@@ -620,6 +629,11 @@ impl Extensions {
 
     fn all(&self) -> Vec<Arc<dyn Extension>> {
         self.attached.lock().iter().map(|(_, extension)| Arc::clone(extension)).collect()
+    }
+
+    /// Has all of them add their numbers.
+    pub(crate) fn count(&self, metrics: &mut Metrics) {
+        self.all().iter().for_each(|extension| extension.count(metrics));
     }
 
     pub(crate) fn stop(&self) {

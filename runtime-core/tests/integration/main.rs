@@ -33,6 +33,7 @@ mod fairness;
 mod foreign;
 mod introspection;
 mod main_future;
+mod metrics;
 mod panics;
 mod promise;
 mod scopes;

@@ -9,6 +9,7 @@
 use crate::context::Context as VarContext;
 use crate::handle::Handle;
 use crate::observe::Metrics;
+use crate::observe::debug::Watchdog;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::queue::{self, LocalQueue, Random};
 use crate::scheduler::worker::{self, Worker};
@@ -45,10 +46,13 @@ pub struct Config {
     pub thread_name: String,
     /// The stack size of the worker threads, in bytes.
     pub thread_stack_size: Option<usize>,
-    /// Whether slow polls and the like are reported.
+    /// Whether polls that take long are reported to the exception handler: when they are over, and by a thread of its own while they are not.
     pub debug: bool,
-    /// A poll of at least this length is slow.
+    /// A poll of at least this length is slow, in debug mode.
     pub slow_poll_threshold: Duration,
+    /// Whether the report of a worker that is stuck, in debug mode, has the stack of its thread. The thread is interrupted by a signal for it: system calls
+    /// in foreign code that do not expect that may fail with `EINTR`. Needs Linux on x86-64 and the feature `stuck-stacks`.
+    pub stuck_stacks: bool,
     /// How long the shutdown waits for tasks; `None` is without limit.
     pub shutdown_grace: Option<Duration>,
     /// Whether time is virtual; needs a single worker.
@@ -69,6 +73,7 @@ impl Default for Config {
             thread_stack_size: None,
             debug: false,
             slow_poll_threshold: Duration::from_millis(100),
+            stuck_stacks: false,
             shutdown_grace: None,
             virtual_time: false,
             seed: None,
@@ -92,7 +97,11 @@ impl Config {
                 wrong("a seed needs `workers` to be 1: with several, the order cannot be repeated")
             }
             _ => Ok(()),
+        }?;
+        if self.stuck_stacks && !self.debug {
+            return wrong("`stuck_stacks` needs `debug`: nobody looks after stuck workers otherwise");
         }
+        Ok(())
     }
 }
 
@@ -155,6 +164,7 @@ impl Engine {
             let thread = spawn_worker(&engine.shared, index, queue)?;
             engine.threads.lock().push(thread);
         }
+        Watchdog::start(&engine.shared)?;
         Ok(engine)
     }
 
@@ -251,6 +261,9 @@ impl Engine {
         });
         let threads = std::mem::take(&mut *self.threads.lock());
         join_workers(&self.shared, threads);
+        if let Some(watchdog) = &self.shared.watchdog {
+            watchdog.stop();
+        }
         let last = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
         if let Slot::Free(worker) = last {
             worker.0.enter(|| discard(&worker.0));

@@ -11,6 +11,7 @@ use crate::engine::Config;
 use crate::loom::Mutex;
 use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicUsize};
 use crate::observe::counters::{Counter, Counters};
+use crate::observe::debug::{Board, Watchdog};
 use crate::report::Reporter;
 use crate::task::cell::Header;
 use crate::task::cold::Callback;
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
+    /// Looks after workers that are stuck, in debug mode.
+    pub(crate) watchdog: Option<Watchdog>,
     /// Parts of one worker that others read or take from.
     pub(crate) remotes: Box<[CachePadded<Remote>]>,
     /// Work from threads that are no workers.
@@ -89,6 +92,8 @@ pub(crate) struct Remote {
     pub(crate) injected: Counter,
     /// What the worker counts about itself, in cache lines that nobody else writes.
     pub(crate) counters: Arc<CachePadded<Counters>>,
+    /// What the worker tells the watchdog, in debug mode.
+    pub(crate) board: Option<Box<Board>>,
 }
 
 impl Remote {
@@ -101,6 +106,7 @@ impl Remote {
             timers: Arc::new(TimerShard::new()),
             injected: Counter::default(),
             counters: Arc::new(CachePadded::new(Counters::new(config.poll_times))),
+            board: config.debug.then(Box::default),
         })
     }
 }
@@ -113,6 +119,7 @@ impl Shared {
             this: Weak::clone(this),
             clock: Clock::new(config.virtual_time),
             reporter: Reporter::default(),
+            watchdog: config.debug.then(Watchdog::new),
             remotes: stealers.into_iter().map(|stealer| Remote::new(stealer, &config)).collect(),
             config,
             injector: Injector::new(),

@@ -6,6 +6,7 @@ use super::{Life, Remote, SENTRY_GRACE, Shared};
 use crate::current;
 use crate::loom::static_thread_local;
 use crate::observe::counters::Counters;
+use crate::observe::debug::Watched;
 use crate::task::harness::{self, Ran};
 use crate::task::memory::FreeLists;
 use crate::task::{Kind, Notified};
@@ -135,7 +136,7 @@ impl Drop for Left {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Self {
         let random = Random::new(index as u64 + 1);
-        let observing = shared.config.poll_times;
+        let observing = shared.config.poll_times || shared.config.debug;
         Self {
             counters: Arc::clone(&shared.remotes[index].counters),
             shared,
@@ -179,6 +180,9 @@ impl Worker {
         };
         let parker = &self.shared.remotes[self.index].parker;
         parker.adopt_thread();
+        if let Some(board) = &self.shared.remotes[self.index].board {
+            board.adopt_thread();
+        }
         let slack = TimerSlack::finest();
         self.set_resting(false);
         let result = f();
@@ -286,6 +290,7 @@ impl Worker {
     pub(crate) fn run_eagerly(&self, task: Notified) {
         let depth = self.eager_depth.get();
         self.eager_depth.set(depth + 1);
+        let watched = if self.observing { Watched::begin(&self.shared, self.index, task.header()) } else { None };
         let ran = harness::run_eagerly(task, &*self.shared);
         self.eager_depth.set(depth);
         if let Ran::Again(task) = ran {
@@ -295,6 +300,9 @@ impl Worker {
                 // Its creator is still being polled, and may be for long.
                 self.shared.notify();
             }
+        }
+        if let Some(watched) = watched {
+            watched.end();
         }
     }
 
@@ -342,22 +350,30 @@ impl Worker {
         self.stop_searching();
         // The sentry needs no more than to see it move.
         self.counters().polls.up();
-        let ran = if self.observing { self.run_observed(task) } else { harness::run(task, &*self.shared) };
-        if let Ran::Again(task) = ran {
+        if self.observing {
+            return self.run_observed(task);
+        }
+        if let Ran::Again(task) = harness::run(task, &*self.shared) {
             self.push_yielded(task);
         }
     }
 
-    /// As [`harness::run`], with a look at the clock before and after.
+    /// As [`run`](Self::run), with a look at the clock before and after, and a note for the watchdog.
     #[cold]
-    fn run_observed(&self, task: Notified) -> Ran {
+    fn run_observed(&self, task: Notified) {
+        let watched = Watched::begin(&self.shared, self.index, task.header());
         let start = self.shared.clock.real_now();
         let ran = harness::run(task, &*self.shared);
-        let took = self.shared.clock.real_now() - start;
         if let Some(times) = &self.counters().poll_times {
-            times.record(took);
+            times.record(self.shared.clock.real_now() - start);
         }
-        ran
+        if let Ran::Again(task) = ran {
+            self.push_yielded(task);
+        }
+        // Last, for it may call the exception handler.
+        if let Some(watched) = watched {
+            watched.end();
+        }
     }
 
     /// A task that this worker can run without searching.

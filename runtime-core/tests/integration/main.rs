@@ -27,6 +27,7 @@ mod callbacks;
 mod cancel;
 mod combinators;
 mod context;
+mod debug;
 mod drops;
 mod eager;
 mod fairness;

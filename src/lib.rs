@@ -56,7 +56,7 @@
 //! | block a thread, not a worker | [`to_thread`], [`RunInExecutor`], [`thread_cancelled`] |
 //! | come in from a thread | [`run_coroutine_threadsafe`], [`BlockingResult`], [`Handle`] |
 //! | run callbacks | [`Handle::call_soon`], [`Handle::call_later`], [`TaskRef::add_done_callback`] |
-//! | look around | [`current_task`], [`all_tasks`], [`Handle::set_exception_handler`] |
+//! | look around | [`current_task`], [`all_tasks`], [`Handle::metrics`], [`Handle::set_exception_handler`] |
 //! | test | [`#[test]`](macro@test), with virtual time and seeds; [`testing`] |
 //! | write a combinator of one's own | [`intercept`], [`cancel_when`]; the vocabulary itself uses no more |
 //!
@@ -94,6 +94,7 @@ pub use runtime_bridge::{RunInExecutor, run_coroutine_threadsafe, thread_cancell
 pub use runtime_core::ExceptionContext;
 pub use runtime_core::Promise;
 pub use runtime_core::context_var;
+pub use runtime_core::{BlockingMetrics, Metrics, PollTimes, TimerMetrics, WorkerMetrics};
 pub use runtime_core::{CallHandle, Handle, OutsideWork, all_tasks, current_task};
 pub use runtime_core::{CallbackId, Task, TaskBuilder, TaskId, TaskRef, Wait, create_task, spawn};
 pub use runtime_core::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};

@@ -491,3 +491,29 @@ fn closing_with_nothing_used_and_with_idle_threads_is_quick() {
     on(2, async { to_thread(|| ()).await.unwrap() });
     assert!(start.elapsed() < BlockingConfig::default().keep_alive, "idle threads are sent home, not waited out");
 }
+
+#[test]
+fn threads_and_what_waits_for_them_are_in_the_metrics() {
+    on(1, async {
+        let metrics = || Handle::current().metrics().blocking;
+        assert_eq!((metrics().threads, metrics().queued, metrics().finished), (0, 0, 0));
+        limit_threads(1);
+        let (sender, receiver) = channel::<()>();
+        let (begins, began) = channel();
+        let first = to_thread(move || {
+            begins.send(()).unwrap();
+            receiver.recv().unwrap();
+        });
+        began.recv().unwrap();
+        let second = to_thread(|| {});
+        assert_eq!((metrics().threads, metrics().idle, metrics().queued, metrics().finished), (1, 0, 1, 0));
+        sender.send(()).unwrap();
+        first.await.unwrap();
+        second.await.unwrap();
+        assert_eq!((metrics().threads, metrics().queued), (1, 0));
+        // A thread counts its job when it has told of its end.
+        while metrics().finished < 2 {
+            thread::yield_now();
+        }
+    });
+}

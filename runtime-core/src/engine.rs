@@ -8,6 +8,8 @@
 
 use crate::context::Context as VarContext;
 use crate::handle::Handle;
+use crate::observe::Metrics;
+use crate::observe::debug::Watchdog;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::queue::{self, LocalQueue, Random};
 use crate::scheduler::worker::{self, Worker};
@@ -44,10 +46,13 @@ pub struct Config {
     pub thread_name: String,
     /// The stack size of the worker threads, in bytes.
     pub thread_stack_size: Option<usize>,
-    /// Whether slow polls and the like are reported.
+    /// Whether polls that take long are reported to the exception handler: when they are over, and by a thread of its own while they are not.
     pub debug: bool,
-    /// A poll of at least this length is slow.
+    /// A poll of at least this length is slow, in debug mode.
     pub slow_poll_threshold: Duration,
+    /// Whether the report of a worker that is stuck, in debug mode, has the stack of its thread. The thread is interrupted by a signal for it: system calls
+    /// in foreign code that do not expect that may fail with `EINTR`. Needs Linux on x86-64 and the feature `stuck-stacks`.
+    pub stuck_stacks: bool,
     /// How long the shutdown waits for tasks; `None` is without limit.
     pub shutdown_grace: Option<Duration>,
     /// Whether time is virtual; needs a single worker.
@@ -56,6 +61,8 @@ pub struct Config {
     pub seed: Option<u64>,
     /// Whether tasks start eagerly unless told otherwise.
     pub eager_tasks: bool,
+    /// Whether the lengths of polls are counted: see [`PollTimes`](crate::PollTimes). Costs two looks at the clock for every poll.
+    pub poll_times: bool,
 }
 
 impl Default for Config {
@@ -66,10 +73,12 @@ impl Default for Config {
             thread_stack_size: None,
             debug: false,
             slow_poll_threshold: Duration::from_millis(100),
+            stuck_stacks: false,
             shutdown_grace: None,
             virtual_time: false,
             seed: None,
             eager_tasks: false,
+            poll_times: false,
         }
     }
 }
@@ -88,7 +97,11 @@ impl Config {
                 wrong("a seed needs `workers` to be 1: with several, the order cannot be repeated")
             }
             _ => Ok(()),
+        }?;
+        if self.stuck_stacks && !self.debug {
+            return wrong("`stuck_stacks` needs `debug`: nobody looks after stuck workers otherwise");
         }
+        Ok(())
     }
 }
 
@@ -152,6 +165,7 @@ impl Engine {
             let thread = spawn_worker(&engine.shared, index, queue)?;
             engine.threads.lock().push(thread);
         }
+        Watchdog::start(&engine.shared)?;
         Ok(engine)
     }
 
@@ -248,6 +262,9 @@ impl Engine {
         });
         let threads = std::mem::take(&mut *self.threads.lock());
         join_workers(&self.shared, threads);
+        if let Some(watchdog) = &self.shared.watchdog {
+            watchdog.stop();
+        }
         let last = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
         if let Slot::Free(worker) = last {
             worker.0.enter(|| discard(&worker.0));
@@ -584,6 +601,11 @@ pub trait Extension: Any + Send + Sync {
         None
     }
 
+    /// Adds its numbers to a snapshot.
+    fn count(&self, metrics: &mut Metrics) {
+        let _ = metrics;
+    }
+
     /// What to report when that was not long enough.
     fn still_busy(&self) -> String {
         String::from("a part of the runtime did not end in time")
@@ -622,6 +644,11 @@ impl Extensions {
 
     fn all(&self) -> Vec<Arc<dyn Extension>> {
         self.attached.lock().iter().map(|(_, extension)| Arc::clone(extension)).collect()
+    }
+
+    /// Has all of them add their numbers.
+    pub(crate) fn count(&self, metrics: &mut Metrics) {
+        self.all().iter().for_each(|extension| extension.count(metrics));
     }
 
     pub(crate) fn stop(&self) {

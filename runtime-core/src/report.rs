@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// What the exception handler is told.
 #[derive(Debug, Clone)]
@@ -23,16 +24,33 @@ pub struct ExceptionContext {
     pub task: Option<TaskRef>,
     /// The failure, if there is one.
     pub error: Option<TaskError>,
+    /// Where the task or the callback that it is about was created.
+    pub location: Option<&'static Location<'static>>,
+    /// How long the poll that it is about took, or has taken so far.
+    pub elapsed: Option<Duration>,
+    /// The worker that it is about.
+    pub worker: Option<usize>,
+    /// What that worker is doing, the innermost function first, if the runtime was [built](crate::Config::stuck_stacks) to tell.
+    pub stack: Option<String>,
 }
 
 impl ExceptionContext {
     /// A report with nothing but a message.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), task: None, error: None }
+        Self {
+            message: message.into(),
+            task: None,
+            error: None,
+            location: None,
+            elapsed: None,
+            worker: None,
+            stack: None,
+        }
     }
 
     /// Adds the task it is about.
     pub fn with_task(mut self, task: TaskRef) -> Self {
+        self.location = Some(task.location());
         self.task = Some(task);
         self
     }
@@ -47,11 +65,16 @@ impl ExceptionContext {
 impl fmt::Display for ExceptionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if let Some(task) = &self.task {
-            write!(f, "; task {} created at {}", task.get_name(), task.location())?;
+        match (&self.task, self.location) {
+            (Some(task), _) => write!(f, "; task {} created at {}", task.get_name(), task.location())?,
+            (None, Some(location)) => write!(f, "; created at {location}")?,
+            (None, None) => {}
         }
-        match &self.error {
-            Some(error) => write!(f, "; {error}"),
+        if let Some(error) = &self.error {
+            write!(f, "; {error}")?;
+        }
+        match &self.stack {
+            Some(stack) => write!(f, "; it is at{stack}"),
             None => Ok(()),
         }
     }
@@ -96,19 +119,29 @@ impl Reporter {
 
     pub(crate) fn callback_panicked(&self, task: Option<&TaskRef>, panic: PanicError) {
         let mut context = ExceptionContext::new("a callback panicked").with_error(panic);
-        context.task = task.cloned();
+        if let Some(task) = task {
+            context = context.with_task(task.clone());
+        }
         self.report(&context);
     }
 }
 
-/// Logs at error level; to stderr while nobody has installed a subscriber.
+/// Logs failures at error level and what is merely slow at warn level; to stderr while nobody has installed a subscriber.
 fn by_default(context: &ExceptionContext) {
-    if tracing::dispatcher::has_been_set() {
-        tracing::error!(target: "runtime", "{context}");
-    } else {
+    if !tracing::dispatcher::has_been_set() {
         // Not `eprintln!`, which panics when stderr is closed.
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "runtime: {context}");
+        return;
+    }
+    let task = context.task.as_ref();
+    let id = task.map(|task| task.id().0);
+    let name = task.map(TaskRef::get_name);
+    let elapsed = context.elapsed.map(|elapsed| elapsed.as_secs_f64());
+    if elapsed.is_some() {
+        tracing::warn!(target: "runtime", { task.id = id, task.name = name, worker = context.worker, elapsed }, "{context}");
+    } else {
+        tracing::error!(target: "runtime", { task.id = id, task.name = name }, "{context}");
     }
 }
 

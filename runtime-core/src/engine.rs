@@ -322,10 +322,13 @@ impl Engine {
             threads: Mutex::new(std::mem::take(&mut *self.threads.lock())),
         };
         let name = format!("{}-close", self.shared.config.thread_name);
-        let closer = thread::Builder::new().name(name).spawn(move || drop(engine));
+        // Not dropped with the closure if no thread comes: that would bring us back here.
+        let engine = ManuallyDrop::new(engine);
+        let closer = thread::Builder::new().name(name).spawn(move || drop(ManuallyDrop::into_inner(engine)));
         if let Err(error) = closer {
-            let message =
-                format!("a runtime was dropped where it cannot be closed, and no thread could be made for it: {error}");
+            let message = format!(
+                "a runtime was dropped where it cannot be closed, and no thread could be made for it; it is left as it is: {error}"
+            );
             self.shared.reporter.report(&ExceptionContext::new(message));
         }
     }

@@ -458,7 +458,7 @@ fn run_main<F: Future>(
 
 /// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that. Callbacks run as long as there are
 /// tasks, whose clean-up may need them (SD-01); those still to come are dropped then.
-fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
+pub(crate) fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
     let shared = worker.shared();
     sweep_all(shared, sweeping);
     worker.run_until(deadline, || shared.is_deserted(|counts| counts.users));
@@ -527,7 +527,7 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
 
 /// Phase 5: takes in nothing more, drops and names what is left. Every worker does it when it ends: one that was left behind, stuck in a poll, finds the
 /// task of that poll idle now, and has to end it before the runtime goes (R6).
-fn discard(worker: &Worker) {
+pub(crate) fn discard(worker: &Worker) {
     let shared = worker.shared();
     for remote in &shared.remotes {
         remote.tasks.close();
@@ -543,7 +543,7 @@ fn discard(worker: &Worker) {
             return;
         }
         // Woken, and not in a queue yet: some thread is between the two (R6).
-        thread::yield_now();
+        crate::loom::thread::yield_now();
     }
 }
 

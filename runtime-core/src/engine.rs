@@ -341,10 +341,13 @@ impl Engine {
             threads: Mutex::new(std::mem::take(&mut *self.threads.lock())),
         };
         let name = format!("{}-close", self.shared.config.thread_name);
-        let closer = thread::Builder::new().name(name).spawn(move || drop(engine));
+        // Not dropped with the closure if no thread comes: that would bring us back here.
+        let engine = ManuallyDrop::new(engine);
+        let closer = thread::Builder::new().name(name).spawn(move || drop(ManuallyDrop::into_inner(engine)));
         if let Err(error) = closer {
-            let message =
-                format!("a runtime was dropped where it cannot be closed, and no thread could be made for it: {error}");
+            let message = format!(
+                "a runtime was dropped where it cannot be closed, and no thread could be made for it; it is left as it is: {error}"
+            );
             self.shared.reporter.report(&ExceptionContext::new(message));
         }
     }
@@ -474,7 +477,7 @@ fn run_main<F: Future>(
 
 /// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that. Callbacks run as long as there are
 /// tasks, whose clean-up may need them (SD-01); those still to come are dropped then.
-fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
+pub(crate) fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
     let shared = worker.shared();
     sweep_all(shared, sweeping);
     worker.run_until(deadline, || shared.is_deserted(|counts| counts.users));
@@ -543,7 +546,7 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
 
 /// Phase 5: takes in nothing more, drops and names what is left. Every worker does it when it ends: one that was left behind, stuck in a poll, finds the
 /// task of that poll idle now, and has to end it before the runtime goes (R6).
-fn discard(worker: &Worker) {
+pub(crate) fn discard(worker: &Worker) {
     let shared = worker.shared();
     for remote in &shared.remotes {
         remote.tasks.close();
@@ -559,7 +562,7 @@ fn discard(worker: &Worker) {
             return;
         }
         // Woken, and not in a queue yet: some thread is between the two (R6).
-        thread::yield_now();
+        crate::loom::thread::yield_now();
     }
 }
 

@@ -73,6 +73,8 @@ mod gather;
 mod group;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod interrupt;
 mod race;
 mod run;

@@ -68,7 +68,10 @@
 //! * A blocking function is not interrupted either; it can ask ([`thread_cancelled`]).
 
 mod as_completed;
+mod catch_panic;
+mod child;
 mod exception_group;
+mod finally;
 mod gather;
 mod group;
 #[cfg(any(doc, doctest))]
@@ -86,6 +89,7 @@ mod wait;
 
 pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
 pub use exception_group::{ExceptionGroup, Failure};
+pub use finally::finally;
 pub use gather::{Children, Gather, GatherOutcomes, IntoChildren, TryChildren, TryGather, gather, try_gather};
 pub use group::{ChildOutput, GroupClosed, GroupTask, TaskGroup};
 pub use race::{race, staggered_race};
@@ -97,7 +101,7 @@ pub use runtime_core::ExceptionContext;
 pub use runtime_core::Promise;
 pub use runtime_core::context_var;
 pub use runtime_core::{BlockingMetrics, Metrics, PollTimes, TimerMetrics, WorkerMetrics};
-pub use runtime_core::{CallHandle, Handle, OutsideWork, all_tasks, current_task};
+pub use runtime_core::{CallHandle, Handle, OutsidePause, OutsideWork, all_tasks, current_task};
 pub use runtime_core::{CallbackId, Task, TaskBuilder, TaskId, TaskRef, Wait, create_task, spawn};
 pub use runtime_core::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 pub use runtime_core::{CancelledError, InvalidStateError, PanicError, TaskError};

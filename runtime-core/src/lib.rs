@@ -30,7 +30,7 @@ pub mod testing;
 
 pub use context::{Context, ContextVar, Token};
 pub use engine::{Config, Engine, Extension};
-pub use handle::{CallHandle, Handle, OutsideWork, all_tasks, current_task};
+pub use handle::{CallHandle, Handle, OutsidePause, OutsideWork, all_tasks, current_task};
 pub use observe::{BlockingMetrics, Metrics, PollTimes, TimerMetrics, WorkerMetrics};
 pub use report::ExceptionContext;
 pub use scope::{

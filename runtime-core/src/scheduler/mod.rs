@@ -14,7 +14,6 @@ use crate::observe::counters::{Counter, Counters};
 use crate::observe::debug::{Board, Watchdog};
 use crate::report::Reporter;
 use crate::task::cell::Header;
-use crate::task::cold::Callback;
 use crate::task::error::TaskError;
 use crate::task::handle::is_listed;
 use crate::task::registry::{Count, Counts, Shard};
@@ -313,9 +312,9 @@ impl Schedule for Shared {
         self.reporter.unretrieved(task, error);
     }
 
-    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<Callback>) {
+    fn run_callbacks(&self, task: &TaskRef) {
         let shared = self.this.upgrade().expect("a worker of the runtime keeps it");
-        crate::report::queue_callbacks(&shared, task, callbacks);
+        crate::report::queue_callbacks(&shared, task);
     }
 
     fn is_closing(&self, kind: Kind) -> bool {

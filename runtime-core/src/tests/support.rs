@@ -4,7 +4,6 @@ use crate::context::ContextMap;
 use crate::loom::atomic::{AtomicBool, AtomicUsize};
 use crate::loom::{Mutex, UnsafeCell, thread};
 use crate::task::cell::{self, NewTask};
-use crate::task::cold::Callback;
 use crate::task::error::TaskError;
 use crate::task::harness::{self, Ran};
 use crate::task::state::State;
@@ -127,9 +126,11 @@ impl Schedule for Queue {
         self.unretrieved.fetch_add(1, Relaxed);
     }
 
-    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<Callback>) {
-        for callback in callbacks {
-            (callback.function)(task);
+    fn run_callbacks(&self, task: &TaskRef) {
+        while let Some(callbacks) = task.header().cold().next_round() {
+            for callback in callbacks {
+                (callback.function)(task);
+            }
         }
     }
 

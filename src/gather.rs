@@ -2,7 +2,7 @@
 
 use crate::task_set::TaskSet;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, create_task, intercept};
+use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, awaiting_via, create_task, intercept};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -171,7 +171,7 @@ impl<C: Children> Future for Ends<C> {
         let this = &mut *self;
         let children = this.children.as_mut().expect("polled after completion");
         loop {
-            match children.poll_next_done(cx) {
+            match awaiting_via(cx, "gather", |cx| children.poll_next_done(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(place)) => {
@@ -375,7 +375,7 @@ where
         for future in self {
             tasks.push(create_task(future));
         }
-        TaskVec { tasks: TaskSet::new(tasks) }
+        TaskVec { tasks: TaskSet::new("gather", tasks) }
     }
 }
 

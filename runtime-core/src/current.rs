@@ -2,6 +2,7 @@
 //!
 //! Plain cells without destructors: usable at any time of a thread's life, also while it is torn down.
 
+use crate::inspect::{self, Watch};
 use crate::loom::static_thread_local;
 use crate::scope::Frame;
 use crate::task::TaskRef;
@@ -29,6 +30,8 @@ pub(crate) struct Current {
     worker: Cell<*const ()>,
     /// Numbers for polls: the next one, and the end of this thread's block.
     serials: Cell<(u64, u64)>,
+    /// Who watches the innermost poll that is watched; null for none.
+    watch: Cell<*const Watch>,
 }
 
 /// Where threads take their blocks of numbers for polls. 0 is none.
@@ -43,6 +46,7 @@ static_thread_local! {
         free_lists: Cell::new(std::ptr::null()),
         worker: Cell::new(std::ptr::null()),
         serials: Cell::new((0, 0)),
+        watch: Cell::new(std::ptr::null()),
     }
 }
 
@@ -120,7 +124,8 @@ impl TaskGuard {
 #[inline]
 pub(crate) fn yield_current(waker: &Waker) -> bool {
     CURRENT.with(|current| {
-        let is_current = current.task.get().is_some_and(|task| waker::is_of(waker, task));
+        let is_current =
+            current.task.get().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
         if is_current {
             current.yielded.set(true);
         }
@@ -161,6 +166,16 @@ pub(crate) fn with_free_lists<R>(f: impl FnOnce(Option<&FreeLists>) -> R) -> R {
 /// Sets the free lists; gives those before.
 pub(crate) fn set_free_lists(lists: *const FreeLists) -> *const FreeLists {
     CURRENT.with(|current| current.free_lists.replace(lists))
+}
+
+/// Who watches the innermost poll that is watched; null for none.
+pub(crate) fn watch() -> *const Watch {
+    CURRENT.with(|current| current.watch.get())
+}
+
+/// Sets the watch; gives the one before.
+pub(crate) fn set_watch(watch: *const Watch) -> *const Watch {
+    CURRENT.with(|current| current.watch.replace(watch))
 }
 
 /// What `scheduler::worker` has set for this thread; null on threads that are no workers.

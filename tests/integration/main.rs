@@ -13,6 +13,7 @@ mod exports;
 mod fairness;
 mod gather;
 mod group;
+mod inspect;
 mod race;
 mod reports;
 mod run;

@@ -31,6 +31,7 @@ mod drops;
 mod eager;
 mod fairness;
 mod foreign;
+mod inspect;
 mod introspection;
 mod main_future;
 mod panics;

@@ -3,7 +3,7 @@
 use crate::child::create_child;
 use crate::task_set::TaskSet;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, intercept};
+use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, awaiting_via, intercept};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -172,7 +172,7 @@ impl<C: Children> Future for Ends<C> {
         let this = &mut *self;
         let children = this.children.as_mut().expect("polled after completion");
         loop {
-            match children.poll_next_done(cx) {
+            match awaiting_via(cx, "gather", |cx| children.poll_next_done(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(place)) => {
@@ -376,7 +376,7 @@ where
         for future in self {
             tasks.push(create_child(future));
         }
-        TaskVec { tasks: TaskSet::new(tasks) }
+        TaskVec { tasks: TaskSet::new("gather", tasks) }
     }
 }
 

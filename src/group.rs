@@ -17,8 +17,8 @@ use crate::exception_group::{ExceptionGroup, Failure};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use runtime_core::{
-    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled,
-    current_task, intercept,
+    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, awaiting_tasks, cancel_when,
+    catch_cancelled, current_task, intercept, not_awaiting,
 };
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -37,7 +37,8 @@ pub struct TaskGroup<E> {
     shared: Arc<Shared<E>>,
 }
 
-struct Shared<E>(Mutex<State<E>>);
+/// What all handles share; and the task that the scope is in, for pictures of the runtime.
+struct Shared<E>(Mutex<State<E>>, Option<TaskId>);
 
 struct State<E> {
     phase: Phase,
@@ -213,7 +214,8 @@ impl<E: Send + 'static> TaskGroup<E> {
         F: Future<Output = Result<T, E>>,
     {
         let entry = requests();
-        let group = TaskGroup { shared: Arc::new(Shared::new()) };
+        let owner = current_task().map(|task| task.id());
+        let group = TaskGroup { shared: Arc::new(Shared::new(owner)) };
         let over = CancelOnDrop(group.clone());
         let body = run_body(&group, body).await;
         let (value, mut cancelled) = match body {
@@ -315,6 +317,10 @@ impl<E: Send + 'static> TaskGroup<E> {
         let starting = Starting { group: self, started: false };
         let child = Child { future, group: self.clone(), failed: false };
         let ended = self.clone();
+        let builder = match self.shared.1 {
+            Some(owner) => builder.awaited_by(owner),
+            None => builder,
+        };
         let task = builder.create_task_and_tell(child, move |task| ended.shared.child_ended(task));
         starting.done(task.task_ref());
         task
@@ -359,7 +365,9 @@ impl<E: Send + 'static> TaskGroup<E> {
 
     /// Waits until no child is left. A request from outside is passed to the children, the first time, and given.
     async fn wait_for_children(&self, request: Option<CancelledError>) -> Option<CancelledError> {
-        let no_child = std::future::poll_fn(|cx| self.shared.poll_no_child(cx));
+        let no_child = std::future::poll_fn(|cx| {
+            awaiting_tasks(cx, "group", &mut (), |()| self.shared.children(), |(), cx| self.shared.poll_no_child(cx))
+        });
         let told = intercept(no_child, |_, request| self.abort_by(request)).await;
         request.or(told.cancelled)
     }
@@ -432,8 +440,8 @@ fn refused<T: Send + 'static>() -> Task<T> {
 }
 
 impl<E> Shared<E> {
-    fn new() -> Self {
-        Self(Mutex::new(State {
+    fn new(owner: Option<TaskId>) -> Self {
+        let state = Mutex::new(State {
             phase: Phase::Open,
             children: HashMap::new(),
             starting: 0,
@@ -441,7 +449,8 @@ impl<E> Shared<E> {
             request: None,
             body: None,
             scope: None,
-        }))
+        });
+        Self(state, owner)
     }
 
     /// Counts a child that is about to be created; false when none is taken in any more.
@@ -487,6 +496,12 @@ impl<E> Shared<E> {
         };
         drop(child);
         wake(waker);
+    }
+
+    fn children(&self) -> Vec<TaskId> {
+        let mut children: Vec<TaskId> = self.0.lock().children.keys().copied().collect();
+        children.sort_unstable();
+        children
     }
 
     fn poll_no_child(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -575,7 +590,7 @@ struct Aborted<E>(Arc<Shared<E>>);
 
 impl<E> Trigger for Aborted<E> {
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = cx.waker().clone();
+        let fresh = not_awaiting(cx, |cx| cx.waker().clone());
         let mut state = self.0.0.lock();
         if state.phase != Phase::Open {
             return Poll::Ready(state.request.clone().unwrap_or_default());

@@ -148,7 +148,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (promise, task) = handle.create_promise();
+    let (promise, task) = handle.create_thread_promise();
     let outside = handle.outside_work();
     let pool = pool::of(&handle);
     pool.submit(Box::new(Call { function, promise, context: Context::current(), about: About { handle, outside } }));

@@ -63,6 +63,8 @@ pub struct Config {
     pub eager_tasks: bool,
     /// Whether the lengths of polls are counted: see [`PollTimes`](crate::PollTimes). Costs two looks at the clock for every poll.
     pub poll_times: bool,
+    /// Whether every poll is recorded, for pictures of the runtime: see [`TaskReport`](crate::TaskReport).
+    pub inspect: bool,
 }
 
 impl Default for Config {
@@ -79,6 +81,7 @@ impl Default for Config {
             seed: None,
             eager_tasks: false,
             poll_times: false,
+            inspect: false,
         }
     }
 }
@@ -451,7 +454,7 @@ fn run_main<F: Future>(
     let mut place = MainPlace { future: Some(future), output: None };
     let shared = worker.shared();
     let own = context.as_deref().cloned();
-    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location };
+    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location, awaited_by: 0 };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
     // Main is queued already: if `started` panics, main is cancelled and taken out of the queue by running it to its end, which
@@ -492,7 +495,7 @@ fn sweep_all(shared: &Shared, life: Life) {
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
             let header = task.header();
-            if shared.is_closing(header.kind) && header.state.has_started() {
+            if shared.is_closing(header.kind()) && header.state.has_started() {
                 harness::sweep(header);
             }
         }
@@ -585,7 +588,7 @@ fn drop_idle(shared: &Shared, task: &TaskRef) -> Claim {
 }
 
 fn report_left_over(shared: &Shared, task: &TaskRef, started: bool) {
-    if started && crate::task::handle::is_listed(task.header().kind) {
+    if started && crate::task::handle::is_listed(task.header().kind()) {
         let message = "a task was still alive at the end of the shutdown's grace period and was dropped";
         shared.reporter.report(&ExceptionContext::new(message).with_task(task.clone()));
     }

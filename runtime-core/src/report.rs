@@ -161,7 +161,7 @@ pub(crate) fn forget_runtime(id: u32) {
     RUNTIMES.lock().retain(|(runtime, _)| *runtime != id);
 }
 
-fn runtime_of(task: &TaskRef) -> Option<Arc<Shared>> {
+pub(crate) fn runtime_of(task: &TaskRef) -> Option<Arc<Shared>> {
     let id = task.header().runtime;
     let runtimes = RUNTIMES.lock();
     runtimes.iter().find(|(runtime, _)| *runtime == id).and_then(|(_, shared)| shared.upgrade())
@@ -298,8 +298,14 @@ pub(crate) fn queue(
     work: impl Future<Output = ()> + Send + 'static,
     location: &'static Location<'static>,
 ) {
-    let options =
-        Options { name: None, context: Some(VarContext::new()), eager: Some(false), kind: Kind::Callback, location };
+    let options = Options {
+        name: None,
+        context: Some(VarContext::new()),
+        eager: Some(false),
+        kind: Kind::Callback,
+        location,
+        awaited_by: 0,
+    };
     let task = crate::scheduler::with_worker_of(shared, |worker| create(shared, worker, work, options));
     drop(task);
 }

@@ -78,6 +78,18 @@ impl fmt::Display for TaskError {
 impl Error for TaskError {}
 
 /// So that `?` works on a task in a function that gives an [`io::Error`](std::io::Error).
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+///
+/// async fn length() -> std::io::Result<usize> {
+///     Ok(create_task(async { "text".len() }).await?)
+/// }
+///
+/// assert_eq!(testing::block_on(length()).unwrap(), 4);
+/// ```
 impl From<TaskError> for std::io::Error {
     fn from(error: TaskError) -> Self {
         Self::other(error)

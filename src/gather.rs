@@ -90,6 +90,17 @@ where
 }
 
 /// What [`gather`] takes: an iterable of futures, or a tuple of them. `K` is found by the compiler.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::gather;
+///
+/// runtime::run(async {
+///     assert_eq!(gather(vec![async { 1 }]).await, [1]);
+///     assert_eq!(gather((async { 1 }, async { "two" })).await, (1, "two"));
+/// });
+/// ```
 pub trait IntoChildren<K> {
     /// The tasks made of them.
     type Children: Children;
@@ -100,6 +111,20 @@ pub trait IntoChildren<K> {
 }
 
 /// Tasks that are waited for together.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{Children, IntoChildren, gather};
+///
+/// /// Gathers, and says so.
+/// async fn told<K, G: IntoChildren<K>>(futures: G) -> <G::Children as Children>::Output {
+///     println!("gathering");
+///     gather(futures).await
+/// }
+///
+/// runtime::run(async { assert_eq!(told((1..=2).map(|n| async move { n })).await, [1, 2]) });
+/// ```
 pub trait Children: Unpin {
     /// All values.
     type Output;
@@ -125,6 +150,17 @@ pub trait Children: Unpin {
 }
 
 /// [`Children`] whose values are results.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::try_gather;
+///
+/// runtime::run(async {
+///     let both = try_gather((async { Ok::<_, &str>(1) }, async { Ok("two") }));
+///     assert_eq!(both.await, Ok((1, "two")));
+/// });
+/// ```
 pub trait TryChildren: Children {
     /// All values, without the results around them.
     type Values;

@@ -33,6 +33,26 @@ use std::task::{Context, Poll, Waker};
 /// A group of tasks that ends when all of them have ended.
 ///
 /// Made by [`scope`](Self::scope); the handle that its body gets can be cloned into children, which may add more.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{TaskGroup, yield_now};
+///
+/// runtime::run(async {
+///     let ended = TaskGroup::<()>::scope(async |group| {
+///         let more = group.clone();
+///         group.create_task(async move {
+///             more.create_task(std::future::pending::<()>()); // a child adds a child
+///             more.cancel(); // ends them all, and is no failure
+///         });
+///         yield_now().await;
+///         Ok("the body's value")
+///     });
+///     // The body may have been cancelled as well.
+///     assert!(matches!(ended.await, Ok("the body's value") | Err(_)));
+/// });
+/// ```
 pub struct TaskGroup<E> {
     shared: Arc<Shared<E>>,
 }
@@ -66,6 +86,22 @@ enum Phase {
 }
 
 /// What a child of a group may return: a `Result` with the group's error, or nothing.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::TaskGroup;
+///
+/// runtime::run(async {
+///     let sum = TaskGroup::<&str>::scope(async |group| {
+///         let one = group.create_task(async { Ok(1) }); // its value is 1
+///         let nothing = group.create_task(async {}); // its value is ()
+///         nothing.await.unwrap();
+///         Ok(one.await.unwrap())
+///     });
+///     assert_eq!(sum.await.unwrap(), 1);
+/// });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a child of this task group has to return `Result<_, {E}>` or `()`, not `{Self}`",
     note = "wrap the value: `async {{ Ok(value) }}`"
@@ -642,6 +678,22 @@ where
 }
 
 /// The handle of a child: a [`Task`] that may be dropped without a second thought, because the group waits for it.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{Task, TaskGroup};
+///
+/// runtime::run(async {
+///     let name = TaskGroup::<()>::scope(async |group| {
+///         let child = group.create_task(async {});
+///         child.set_name("child"); // all methods of a task
+///         let task: Task<()> = child.into_task();
+///         Ok(task.get_name())
+///     });
+///     assert_eq!(name.await.unwrap(), "child");
+/// });
+/// ```
 #[derive(Debug)]
 pub struct GroupTask<T>(Task<T>);
 
@@ -675,6 +727,23 @@ impl<T> Future for GroupTask<T> {
 }
 
 /// The group is over or shutting down; the future that was to become a child is in it.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{GroupClosed, TaskGroup};
+///
+/// runtime::run(async {
+///     let mut kept = None;
+///     let _ = TaskGroup::<()>::scope(async |group| {
+///         kept = Some(group);
+///         Ok(())
+///     })
+///     .await;
+///     let GroupClosed(future) = kept.unwrap().try_create_task(async { Ok("not run") }).unwrap_err();
+///     assert_eq!(future.await, Ok("not run"));
+/// });
+/// ```
 pub struct GroupClosed<F>(pub F);
 
 impl<F> fmt::Debug for GroupClosed<F> {

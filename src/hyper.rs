@@ -47,7 +47,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 ///
-/// `execute` panics when its thread is not running a runtime, as [`create_task`](crate::create_task) does.
+/// `execute` panics when its thread is not running a runtime, as [`create_task`] does.
 ///
 /// # Cancellation
 ///
@@ -180,6 +180,14 @@ impl<S> Io<S> {
     }
 
     /// The stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::hyper::Io;
+    ///
+    /// assert_eq!(*Io::new(7).get_ref(), 7);
+    /// ```
     pub fn get_ref(&self) -> &S {
         &self.stream
     }

@@ -380,6 +380,30 @@ impl Drop for KeptContext<'_> {
 /// runner.run(sleep(Duration::from_secs(3600))).unwrap(); // does not take an hour
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # Example: all settings
+///
+/// ```
+/// use runtime::Runner;
+/// use std::time::Duration;
+///
+/// let runner = Runner::builder()
+///     .workers(2)
+///     .thread_name("io")
+///     .thread_stack_size(1 << 20)
+///     .max_blocking_threads(8)
+///     .blocking_keep_alive(Duration::from_secs(1))
+///     .eager_tasks(true)
+///     .debug(true)
+///     .slow_poll_threshold(Duration::from_millis(10))
+///     .handle_interrupts(false)
+///     .shutdown_grace(Duration::from_secs(5))
+///     .build()?;
+/// assert_eq!(runner.handle().workers(), 2);
+/// let task = runner.run(async { runtime::create_task(async { 1 }) }).unwrap();
+/// assert!(task.done(), "it began eagerly, and ended");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct RunnerBuilder {

@@ -8,6 +8,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// A task, or a task that is borrowed: what [`wait`](crate::wait) and [`as_completed`](crate::as_completed) take.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{create_task, wait};
+///
+/// runtime::run(async {
+///     let mut task = create_task(async { 1 });
+///     let (done, _) = wait([&mut task]).await; // borrowed
+///     assert_eq!(done.len(), 1);
+///     let (mut done, _) = wait([task]).await; // given away, and back
+///     assert_eq!(done.remove(0).await.unwrap(), 1);
+/// });
+/// ```
 pub trait TaskLike: Unpin {
     /// The value of the task.
     type Value;

@@ -14,6 +14,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// The time was up.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{TimeoutError, sleep, timeout};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     assert_eq!(timeout(Duration::ZERO, sleep(Duration::MAX)).await, Err(TimeoutError));
+///     assert_eq!(TimeoutError.to_string(), "the time was up");
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutError;
 
@@ -195,6 +207,25 @@ impl Trigger for Deadline {
 ///     assert!(scope.reschedule(None).is_err(), "it is over");
 /// });
 /// ```
+///
+/// # Example: deadlines
+///
+/// ```
+/// use runtime::{Handle, TimeoutScope, sleep};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     let scope = TimeoutScope::after(Duration::from_millis(1));
+///     assert_eq!(scope.when(), None, "it has not been entered");
+///     assert!(scope.run(sleep(Duration::MAX)).await.is_err());
+///     assert!(scope.when().is_some());
+///
+///     let when = Handle::current().time() + Duration::from_secs(60);
+///     let scope = TimeoutScope::at(when);
+///     assert_eq!(scope.when(), Some(when));
+///     assert!(scope.run(async {}).await.is_ok());
+/// });
+/// ```
 #[derive(Clone)]
 pub struct TimeoutScope(Arc<Mutex<ScopeState>>);
 
@@ -225,6 +256,15 @@ enum When {
 }
 
 /// A [`TimeoutScope`] was used before it was entered, after its deadline, or a second time.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::TimeoutScope;
+///
+/// let error = TimeoutScope::never().reschedule(None).unwrap_err();
+/// assert_eq!(error.to_string(), "this timeout has not been entered: `run` something in it first");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutStateError {
     phase: Phase,

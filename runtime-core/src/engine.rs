@@ -38,6 +38,17 @@ use std::thread;
 use std::time::Duration;
 
 /// How an [`Engine`] is to be.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Config, Engine};
+///
+/// let config = Config { workers: 1, virtual_time: true, ..Config::default() };
+/// assert!(Engine::new(config).is_ok());
+/// let config = Config { workers: 0, ..Config::default() };
+/// assert_eq!(Engine::new(config).err().unwrap().kind(), std::io::ErrorKind::InvalidInput);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Config {
     /// How many workers, the thread that calls `run` included.
@@ -124,6 +135,20 @@ impl Config {
 /// });
 /// assert_eq!(sum.unwrap(), 2);
 /// engine.close();
+/// ```
+///
+/// # Example: until it is told to stop
+///
+/// ```
+/// use runtime_core::{Config, Engine};
+///
+/// let engine = Engine::new(Config { workers: 1, ..Config::default() }).unwrap();
+/// let handle = engine.handle();
+/// let stop = handle.clone();
+/// handle.call_soon(move || stop.stop());
+/// engine.run_forever();
+/// engine.close();
+/// assert!(handle.is_closed());
 /// ```
 pub struct Engine {
     shared: Arc<Shared>,
@@ -595,6 +620,32 @@ fn report_left_over(shared: &Shared, task: &TaskRef, started: bool) {
 }
 
 /// What another crate attaches to a runtime with [`Handle::extension`], and how it is closed.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Extension, Handle, testing};
+/// use std::sync::Arc;
+///
+/// /// A number that belongs to the runtime.
+/// struct Number(u32);
+///
+/// impl Extension for Number {
+///     fn begin_close(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+///         wake();
+///     }
+///
+///     fn is_closed(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// testing::block_on(async {
+///     let handle = Handle::current();
+///     assert_eq!(handle.extension(|| Number(1)).0, 1);
+///     assert_eq!(handle.extension(|| Number(2)).0, 1, "the one that is there");
+/// });
+/// ```
 pub trait Extension: Any + Send + Sync {
     /// Takes in nothing more, and calls `wake` whenever [`is_closed`](Self::is_closed) may have become true. Does not block.
     fn begin_close(&self, wake: Arc<dyn Fn() + Send + Sync>);

@@ -31,6 +31,27 @@ use std::time::{Duration, Instant};
 ///     assert_eq!(task.await.unwrap(), 1);
 /// });
 /// ```
+///
+/// # Example: what it knows
+///
+/// ```
+/// use runtime_core::{Handle, all_tasks, testing};
+///
+/// assert!(Handle::try_current().is_none());
+/// let handle = testing::block_on(async {
+///     let handle = Handle::current();
+///     assert!(handle.is_current() && !handle.is_closed() && !handle.debug());
+///     assert!(handle.workers() >= 1);
+///     assert!(handle.is_same(&Handle::try_current().unwrap()));
+///     assert_eq!(handle.id(), Handle::current().id());
+///     assert_eq!(handle.all_tasks().len(), all_tasks().len());
+///     let (promise, task) = handle.create_promise();
+///     promise.set_result(1).unwrap();
+///     assert_eq!(task.await.unwrap(), 1);
+///     handle
+/// });
+/// assert!(handle.is_closed() && !handle.is_current());
+/// ```
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 
@@ -144,6 +165,21 @@ impl Handle {
     }
 
     /// Runs `callback` after `delay`; see [`call_soon`](Self::call_soon).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, Promise, testing};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Promise::new();
+    ///     let (handle, start) = (Handle::current(), Handle::current().time());
+    ///     handle.call_later(Duration::from_millis(1), move || promise.set_result("later").unwrap());
+    ///     assert_eq!(task.await.unwrap(), "later");
+    ///     assert!(handle.time() - start >= Duration::from_millis(1));
+    /// });
+    /// ```
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + Send + 'static) -> CallHandle {
         let when = self.0.clock.deadline(delay);
@@ -151,6 +187,21 @@ impl Handle {
     }
 
     /// Runs `callback` at a moment of [`time`](Self::time); see [`call_soon`](Self::call_soon).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, Promise, testing};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Promise::new();
+    ///     let when = Handle::current().time() + Duration::from_millis(1);
+    ///     let call = Handle::current().call_at(when, move || promise.set_result("then").unwrap());
+    ///     assert_eq!(call.when(), Some(when));
+    ///     assert_eq!(task.await.unwrap(), "then");
+    /// });
+    /// ```
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + Send + 'static) -> CallHandle {
         let when = self.0.clock.nanos_of(when);
@@ -264,6 +315,28 @@ impl Handle {
     }
 
     /// Says that work outside of the runtime will come back to it, until the guard goes: a virtual clock stands still meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Config, Engine, Handle, Promise};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    /// let stood_still = engine.run(async {
+    ///     let start = Handle::current().time();
+    ///     let (promise, task) = Promise::new();
+    ///     let guard = Handle::current().outside_work();
+    ///     let thread = std::thread::spawn(move || {
+    ///         promise.set_result(()).unwrap();
+    ///         drop(guard);
+    ///     });
+    ///     task.await.unwrap();
+    ///     thread.join().unwrap();
+    ///     Handle::current().time() == start
+    /// });
+    /// assert!(stood_still.unwrap());
+    /// ```
     pub fn outside_work(&self) -> OutsideWork {
         self.0.outside_begins();
         OutsideWork(Arc::clone(&self.0))
@@ -363,6 +436,21 @@ impl fmt::Debug for OutsideWork {
 }
 
 /// A callback that was given to `call_soon`, `call_later` or `call_at`.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CallHandle, Handle, testing, yield_now};
+///
+/// testing::block_on(async {
+///     let call: CallHandle = Handle::current().call_soon(|| panic!("never called"));
+///     assert!(call.cancel());
+///     assert!(call.cancelled());
+///     assert!(!call.cancel(), "it was before");
+///     assert_eq!(call.when(), None, "soon");
+///     yield_now().await;
+/// });
+/// ```
 #[derive(Clone)]
 pub struct CallHandle(Arc<Call>);
 

@@ -15,6 +15,25 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// What the exception handler is told.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{ExceptionContext, Handle, PanicError, current_task, testing};
+/// use std::sync::mpsc;
+///
+/// testing::block_on(async {
+///     let (log, logged) = mpsc::channel();
+///     let handler = move |report: &ExceptionContext| log.send(report.message.clone()).unwrap();
+///     Handle::current().set_exception_handler(Some(handler));
+///     let report = ExceptionContext::new("a plug-in failed")
+///         .with_task(current_task().unwrap())
+///         .with_error(PanicError::new(Box::new("why")));
+///     assert!(report.to_string().starts_with("a plug-in failed; task "));
+///     Handle::current().call_exception_handler(&report);
+///     assert_eq!(logged.recv().unwrap(), "a plug-in failed");
+/// });
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ExceptionContext {

@@ -98,6 +98,19 @@ impl CancelledError {
     /// # Panics
     ///
     /// As [`reraise`](Self::reraise).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelledError, create_task, testing};
+    /// use std::future::poll_fn;
+    ///
+    /// testing::block_on(async {
+    ///     let error = CancelledError::new("enough");
+    ///     let task = create_task(poll_fn::<(), _>(move |_cx| error.poll_reraise().map(|never| match never {})));
+    ///     assert_eq!(task.await.unwrap_err().to_string(), "cancelled: enough");
+    /// });
+    /// ```
     #[track_caller]
     pub fn poll_reraise(&self) -> Poll<Infallible> {
         raise(self.clone());

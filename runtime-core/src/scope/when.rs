@@ -16,6 +16,39 @@ use std::task::{Context, Poll, Waker};
 /// What cancels a scope made with [`cancel_when`].
 ///
 /// Every future of a [`CancelledError`] is one.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CancelledError, Trigger, cancel_when, testing};
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// /// Lets the body be polled so many times.
+/// struct After(u32);
+///
+/// impl Trigger for After {
+///     fn poll_request(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<CancelledError> {
+///         match self.0.checked_sub(1) {
+///             None => Poll::Ready(CancelledError::new("too many polls")),
+///             Some(left) => {
+///                 self.0 = left;
+///                 Poll::Pending
+///             }
+///         }
+///     }
+/// }
+///
+/// testing::block_on(async {
+///     let body = async {
+///         loop {
+///             runtime_core::yield_now().await;
+///         }
+///     };
+///     let error = cancel_when(body, After(3)).await.unwrap_err();
+///     assert_eq!(error.message(), Some("too many polls"));
+/// });
+/// ```
 pub trait Trigger {
     /// Called once, right before the body is polled for the first time.
     fn enter(self: Pin<&mut Self>) {}
@@ -89,6 +122,24 @@ pin_project! {
 
 impl<F, T> CancelWhen<F, T> {
     /// Whether the trigger has fired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelScope, testing};
+    /// use std::pin::pin;
+    ///
+    /// testing::block_on(async {
+    ///     let scope = CancelScope::new();
+    ///     let mut run = pin!(scope.run(std::future::pending::<()>()));
+    ///     assert!(futures::poll!(run.as_mut()).is_pending());
+    ///     assert!(!run.cancel_called());
+    ///     scope.cancel();
+    ///     assert!(run.as_mut().await.is_err());
+    ///     assert!(run.cancel_called());
+    ///     let _trigger = run.trigger();
+    /// });
+    /// ```
     pub fn cancel_called(&self) -> bool {
         self.scope.request.is_some()
     }
@@ -315,6 +366,18 @@ impl fmt::Debug for CancelScope {
 }
 
 /// The trigger of a [`CancelScope`].
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CancelScope, CancelWhen, Scoped, testing};
+/// use std::future::{Ready, ready};
+///
+/// testing::block_on(async {
+///     let run: CancelWhen<Ready<u32>, Scoped> = CancelScope::new().run(ready(1));
+///     assert_eq!(run.await.unwrap(), 1);
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Scoped(CancelScope);
 

@@ -89,6 +89,19 @@ impl TaskBuilder {
     }
 
     /// The task runs in a copy of this context instead of the creator's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Context, TaskBuilder, context_var, testing};
+    ///
+    /// context_var! { static LANG: &'static str = "en"; }
+    /// testing::block_on(async {
+    ///     LANG.set("de");
+    ///     let task = TaskBuilder::new().context(Context::new()).create_task(async { LANG.get() });
+    ///     assert_eq!(task.await.unwrap(), "en");
+    /// });
+    /// ```
     pub fn context(mut self, context: Context) -> Self {
         self.context = Some(context);
         self

@@ -35,6 +35,22 @@ pub enum TaskError {
 
 impl TaskError {
     /// Whether the task ended cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Promise, create_task, testing};
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Promise::<u32>::new();
+    ///     drop(promise);
+    ///     let error = task.await.unwrap_err();
+    ///     assert!(error.is_cancelled() && !error.is_panicked());
+    ///
+    ///     let error = create_task(async { panic!("a bug") }).await.unwrap_err();
+    ///     assert!(error.is_panicked());
+    /// });
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled(_))
     }
@@ -70,6 +86,25 @@ impl fmt::Display for TaskError {
 }
 
 impl Error for TaskError {}
+
+/// So that `?` works on a task in a function that gives an [`io::Error`](std::io::Error).
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+///
+/// async fn length() -> std::io::Result<usize> {
+///     Ok(create_task(async { "text".len() }).await?)
+/// }
+///
+/// assert_eq!(testing::block_on(length()).unwrap(), 4);
+/// ```
+impl From<TaskError> for std::io::Error {
+    fn from(error: TaskError) -> Self {
+        Self::other(error)
+    }
+}
 
 impl From<CancelledError> for TaskError {
     fn from(error: CancelledError) -> Self {
@@ -276,6 +311,15 @@ impl PanicError {
     /// # Panics
     ///
     /// Always: that is its purpose.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::PanicError;
+    ///
+    /// let resumed = std::panic::catch_unwind(|| PanicError::new(Box::new("again")).resume());
+    /// assert_eq!(*resumed.unwrap_err().downcast::<&str>().unwrap(), "again");
+    /// ```
     pub fn resume(self) -> ! {
         let message = self.0.message.clone();
         match self.into_payload() {

@@ -19,6 +19,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// The number of a task: unique in the process, never used again.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{TaskId, create_task, testing};
+///
+/// testing::block_on(async {
+///     let (one, two) = (create_task(async {}), create_task(async {}));
+///     let (id, other): (TaskId, TaskId) = (one.id(), two.id());
+///     assert_ne!(id, other);
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub(crate) u64);
 
@@ -29,6 +41,19 @@ impl fmt::Display for TaskId {
 }
 
 /// What [`TaskRef::add_done_callback`] gives, to remove the callback again.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CallbackId, create_task, testing};
+///
+/// testing::block_on(async {
+///     let task = create_task(async {});
+///     let id: CallbackId = task.add_done_callback(|_| panic!("removed"));
+///     assert!(task.remove_done_callback(id));
+///     task.await.unwrap();
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallbackId(u64);
 
@@ -48,6 +73,36 @@ pub struct CallbackId(u64);
 ///     same.wait().await;
 ///     assert!(same.done());
 ///     assert_eq!(task.await.unwrap(), 1);
+/// });
+/// ```
+///
+/// # Example: to name, to ask, to cancel
+///
+/// ```
+/// use runtime_core::{TaskRef, context_var, create_task, testing, yield_now};
+///
+/// context_var! { static USER: &'static str = "nobody"; }
+/// testing::block_on(async {
+///     USER.set("me");
+///     let task = create_task(std::future::pending::<()>());
+///     let same: TaskRef = task.task_ref();
+///     same.set_name("waits");
+///     assert_eq!((task.get_name().as_str(), same.id()), ("waits", task.id()));
+///     assert!(same.location().file().ends_with(".rs"));
+///     assert_eq!(same.get_context().run(|| USER.get()), "me");
+///
+///     // A request that has not been delivered can be taken back.
+///     assert!(same.cancel());
+///     assert_eq!(same.cancelling(), 1);
+///     assert_eq!(same.uncancel(), 0);
+///
+///     let (told, tell) = std::sync::mpsc::channel();
+///     task.add_done_callback(move |task| told.send(task.cancelled()).unwrap());
+///     assert!(same.cancel_with("enough"));
+///     assert_eq!(task.await.unwrap_err().to_string(), "cancelled: enough");
+///     yield_now().await;
+///     assert!(tell.recv().unwrap());
+///     assert!(!same.cancel(), "it has ended");
 /// });
 /// ```
 pub struct TaskRef(NonNull<Header>);
@@ -346,6 +401,23 @@ impl Drop for Wait {
 /// testing::block_on(async {
 ///     let task = create_task(async { 40 + 2 });
 ///     assert_eq!(task.await.unwrap(), 42);
+/// });
+/// ```
+///
+/// # Example: the outcome without an await
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+/// use std::future::poll_fn;
+///
+/// testing::block_on(async {
+///     let mut task = create_task(async { 42 });
+///     assert!(task.result().is_err(), "not yet");
+///     poll_fn(|cx| task.poll_done(cx)).await; // to wait, and leave the outcome
+///     assert_eq!(task.exception().unwrap().map(|error| error.to_string()), None);
+///     assert_eq!(task.peek(|outcome| *outcome.unwrap()), Some(42));
+///     assert_eq!(task.result().unwrap().unwrap(), 42);
+///     assert!(task.result().is_err(), "it was taken");
 /// });
 /// ```
 #[must_use = "dropping the handle of a task detaches it: say so with `drop`, or await it"]

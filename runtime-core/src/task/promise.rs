@@ -35,6 +35,22 @@ use std::task::{Context, Poll};
 ///     assert_eq!(task.await.unwrap(), "from a thread");
 /// });
 /// ```
+///
+/// # Example: a cancelled one, and a failure
+///
+/// ```
+/// use runtime_core::{PanicError, Promise};
+///
+/// let (promise, task) = Promise::<u32>::new();
+/// assert_eq!(promise.task_ref().id(), task.id());
+/// task.cancel();
+/// assert!(promise.is_cancelled());
+/// assert_eq!(promise.set_result(1), Err(1), "given back");
+///
+/// let (promise, task) = Promise::<u32>::new();
+/// assert!(promise.set_panic(PanicError::new(Box::new("broken"))).is_ok());
+/// assert!(task.exception().unwrap().unwrap().is_panicked());
+/// ```
 #[must_use = "a promise that is dropped cancels its task"]
 pub struct Promise<T> {
     /// The runtime's reference of the cell: the writing side's.

@@ -95,6 +95,22 @@ impl Sleep {
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, sleep, testing, yield_now};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     let start = Handle::current().time();
+    ///     let mut nap = sleep(Duration::from_millis(2));
+    ///     nap.start(); // from here, and not from the await
+    ///     yield_now().await;
+    ///     nap.await;
+    ///     assert!(Handle::current().time() - start >= Duration::from_millis(2));
+    /// });
+    /// ```
     pub fn start(&mut self) {
         if let State::After(duration) = self.state {
             let deadline = worker::with_current_or_panic("sleep", |worker| worker.shared().clock.deadline(duration));

@@ -104,7 +104,9 @@ impl Reporter {
 /// Logs at error level; to stderr while nobody has installed a subscriber.
 fn by_default(context: &ExceptionContext) {
     if tracing::dispatcher::has_been_set() {
-        tracing::error!(target: "runtime", "{context}");
+        // A subscriber is a user's code, and this may be called in the middle of a worker's loop (DB-11).
+        let logged = catch_unwind(AssertUnwindSafe(|| tracing::error!(target: "runtime", "{context}")));
+        drop(logged.map_err(PanicError::new));
     } else {
         // Not `eprintln!`, which panics when stderr is closed.
         use std::io::Write;

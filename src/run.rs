@@ -319,7 +319,8 @@ impl Runner {
     ///
     /// # Panics
     ///
-    /// When called by a worker of a runtime, and while another thread is in `run`.
+    /// When called by a worker of a runtime, by a function given to [`to_thread`](crate::to_thread) of this one, and while another thread is
+    /// in `run`.
     ///
     /// # Examples
     ///

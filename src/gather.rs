@@ -89,6 +89,10 @@ where
 }
 
 /// What [`gather`] takes: an iterable of futures, or a tuple of them. `K` is found by the compiler.
+#[diagnostic::on_unimplemented(
+    message = "`gather` takes an iterable of futures, or a tuple of at most 12 futures, not `{Self}`",
+    note = "each becomes a task: the futures and their values have to be `Send` and `'static`"
+)]
 pub trait IntoChildren<K> {
     /// The tasks made of them.
     type Children: Children;
@@ -124,6 +128,10 @@ pub trait Children: Unpin {
 }
 
 /// [`Children`] whose values are results.
+#[diagnostic::on_unimplemented(
+    message = "`try_gather` takes futures of results that all have the same error type",
+    note = "for futures that yield plain values there is `gather`"
+)]
 pub trait TryChildren: Children {
     /// All values, without the results around them.
     type Values;

@@ -489,8 +489,8 @@ impl RunnerBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings contradict each other or `RUNTIME_WORKERS` is no number; otherwise what the
-    /// system said when a thread could not be made.
+    /// `InvalidInput` when the settings contradict each other, the name of the threads has a NUL in it, or `RUNTIME_WORKERS` is no number;
+    /// otherwise what the system said when a thread could not be made.
     ///
     /// # Examples
     ///

@@ -8,6 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// A task, or a task that is borrowed: what [`wait`](crate::wait) and [`as_completed`](crate::as_completed) take.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task: this takes `Task<T>` or `&mut Task<T>`",
+    note = "a future is made a task with `create_task`"
+)]
 pub trait TaskLike: Unpin {
     /// The value of the task.
     type Value;

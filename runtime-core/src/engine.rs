@@ -135,7 +135,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// When the configuration contradicts itself (`InvalidInput`), or a thread cannot be made.
+    /// When the configuration contradicts itself, or names threads as none can be named (`InvalidInput`), or a thread cannot be made.
     pub fn new(config: Config) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         config.check()?;

@@ -6,7 +6,6 @@ use crate::loom::static_thread_local;
 use crate::scope::Frame;
 use crate::task::TaskRef;
 use crate::task::cell::Header;
-use crate::task::memory::FreeLists;
 use crate::task::waker;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -23,8 +22,6 @@ pub(crate) struct Current {
     yielded: Cell<bool>,
     /// The innermost scope or catcher that is being polled.
     frame: Cell<*const Frame>,
-    /// The blocks that the worker keeps; null on threads that are no workers.
-    free_lists: Cell<*const FreeLists>,
     /// The worker that this thread is; see `scheduler::worker`.
     worker: Cell<*const ()>,
     /// Numbers for polls: the next one, and the end of this thread's block.
@@ -40,7 +37,6 @@ static_thread_local! {
         task: Cell::new(None),
         yielded: Cell::new(false),
         frame: Cell::new(std::ptr::null()),
-        free_lists: Cell::new(std::ptr::null()),
         worker: Cell::new(std::ptr::null()),
         serials: Cell::new((0, 0)),
     }
@@ -148,19 +144,6 @@ pub(crate) fn frame() -> *const Frame {
 #[inline]
 pub(crate) fn set_frame(frame: *const Frame) -> *const Frame {
     CURRENT.with(|current| current.frame.replace(frame))
-}
-
-/// Runs `f` with the free lists of the worker that this thread is.
-#[inline]
-pub(crate) fn with_free_lists<R>(f: impl FnOnce(Option<&FreeLists>) -> R) -> R {
-    let lists = CURRENT.with(|current| current.free_lists.get());
-    // SAFETY: set by `Worker::enter` for as long as the worker is borrowed there; the reference does not leave `f`.
-    f(unsafe { lists.as_ref() })
-}
-
-/// Sets the free lists; gives those before.
-pub(crate) fn set_free_lists(lists: *const FreeLists) -> *const FreeLists {
-    CURRENT.with(|current| current.free_lists.replace(lists))
 }
 
 /// What `scheduler::worker` has set for this thread; null on threads that are no workers.

@@ -16,6 +16,7 @@ mod current;
 mod engine;
 mod handle;
 mod loom;
+mod observe;
 mod report;
 mod scheduler;
 mod scope;
@@ -29,7 +30,8 @@ pub mod testing;
 
 pub use context::{Context, ContextVar, Token};
 pub use engine::{Config, Engine, Extension};
-pub use handle::{CallHandle, Handle, OutsideWork, all_tasks, current_task};
+pub use handle::{CallHandle, Handle, OutsidePause, OutsideWork, all_tasks, current_task};
+pub use observe::{BlockingMetrics, Metrics, PollTimes, TimerMetrics, WorkerMetrics};
 pub use report::ExceptionContext;
 pub use scope::{
     CancelScope, CancelWhen, CatchCancelled, Intercept, Intercepted, Scoped, Trigger, cancel_when, catch_cancelled,

@@ -1,5 +1,6 @@
 //! The examples, run as processes: what they print, and how they end. They are built first.
 
+mod metrics;
 mod tour;
 #[cfg(unix)]
 mod treesum;

@@ -101,6 +101,10 @@ where
 ///     assert_eq!(gather((async { 1 }, async { "two" })).await, (1, "two"));
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`gather` takes an iterable of futures, or a tuple of at most 12 futures, not `{Self}`",
+    note = "each becomes a task: the futures and their values have to be `Send` and `'static`"
+)]
 pub trait IntoChildren<K> {
     /// The tasks made of them.
     type Children: Children;
@@ -161,6 +165,10 @@ pub trait Children: Unpin {
 ///     assert_eq!(both.await, Ok((1, "two")));
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`try_gather` takes futures of results that all have the same error type",
+    note = "for futures that yield plain values there is `gather`"
+)]
 pub trait TryChildren: Children {
     /// All values, without the results around them.
     type Values;

@@ -319,7 +319,8 @@ impl Runner {
     ///
     /// # Panics
     ///
-    /// When called by a worker of a runtime, and while another thread is in `run`.
+    /// When called by a worker of a runtime, by a function given to [`to_thread`](crate::to_thread) of this one, and while another thread is
+    /// in `run`.
     ///
     /// # Examples
     ///
@@ -587,8 +588,8 @@ impl RunnerBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings contradict each other or `RUNTIME_WORKERS` is no number; otherwise what the
-    /// system said when a thread could not be made.
+    /// `InvalidInput` when the settings contradict each other, the name of the threads has a NUL in it, or `RUNTIME_WORKERS` is no number;
+    /// otherwise what the system said when a thread could not be made.
     ///
     /// # Examples
     ///

@@ -22,6 +22,10 @@ use std::task::{Context, Poll};
 ///     assert_eq!(done.remove(0).await.unwrap(), 1);
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task: this takes `Task<T>` or `&mut Task<T>`",
+    note = "a future is made a task with `create_task`"
+)]
 pub trait TaskLike: Unpin {
     /// The value of the task.
     type Value;

@@ -156,6 +156,12 @@ fn by_default(context: &ExceptionContext) {
         let _ = writeln!(std::io::stderr(), "runtime: {context}");
         return;
     }
+    // A subscriber is a user's code, and this may be called in the middle of a worker's loop (DB-11).
+    let logged = catch_unwind(AssertUnwindSafe(|| log(context)));
+    drop(logged.map_err(PanicError::new));
+}
+
+fn log(context: &ExceptionContext) {
     let task = context.task.as_ref();
     let id = task.map(|task| task.id().0);
     let name = task.map(TaskRef::get_name);

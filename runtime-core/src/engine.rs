@@ -537,7 +537,7 @@ fn sweep_all(shared: &Shared, life: Life) {
         for task in remote.tasks.collect() {
             let header = task.header();
             if shared.is_closing(header.kind()) && header.state.has_started() {
-                harness::sweep(header);
+                harness::sweep(&task);
             }
         }
     }

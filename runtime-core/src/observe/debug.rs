@@ -59,11 +59,11 @@ pub(crate) struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     /// The poll of `task` begins. `None` outside of debug mode.
-    pub(crate) fn begin(shared: &'a Shared, index: usize, task: &Header) -> Option<Self> {
+    pub(crate) fn begin(shared: &'a Shared, index: usize, task: NonNull<Header>) -> Option<Self> {
         let board = shared.remotes[index].board.as_deref()?;
         let watchdog = shared.watchdog.as_ref()?;
         // SAFETY: borrowed from the entry that is about to be polled, which keeps the task alive; `ManuallyDrop` gives back nothing.
-        let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(NonNull::from(task)) });
+        let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
         let note = Note { task: TaskRef::clone(&borrowed), since: shared.clock.real_now(), reported: false };
         let outer = board.note.lock().replace(note);
         watchdog.wake();

@@ -282,7 +282,7 @@ impl Worker {
     pub(crate) fn run_eagerly(&self, task: Notified) {
         let depth = self.eager_depth.get();
         self.eager_depth.set(depth + 1);
-        let watched = if self.observing { Watched::begin(&self.shared, self.index, task.header()) } else { None };
+        let watched = if self.observing { Watched::begin(&self.shared, self.index, task.task()) } else { None };
         let ran = harness::run_eagerly(task, &*self.shared);
         self.eager_depth.set(depth);
         if let Ran::Again(task) = ran {
@@ -353,7 +353,7 @@ impl Worker {
     /// As [`run`](Self::run), with a look at the clock before and after, and a note for the watchdog.
     #[cold]
     fn run_observed(&self, task: Notified) {
-        let watched = Watched::begin(&self.shared, self.index, task.header());
+        let watched = Watched::begin(&self.shared, self.index, task.task());
         let start = self.shared.clock.real_now();
         let ran = harness::run(task, &*self.shared);
         if let Some(times) = &self.counters().poll_times {

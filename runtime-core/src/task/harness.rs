@@ -82,7 +82,8 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, attention: bool, 
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
     if first && scheduler.is_closing(task.header().kind()) {
-        sweep(task.header());
+        // SAFETY: not complete, so the runtime's reference stands; `ManuallyDrop` gives none back.
+        sweep(&ManuallyDrop::new(unsafe { TaskRef::from_raw(task.task()) }));
     }
     match task.header().state.end_poll() {
         EndPoll::Idle => Ran::Done,
@@ -377,14 +378,11 @@ pub(crate) fn uncancel(header: &Header) -> u32 {
 }
 
 /// The shutdown's request: made once per task.
-pub(crate) fn sweep(header: &Header) {
+pub(crate) fn sweep(task: &TaskRef) {
+    let header = task.header();
     if header.state.set(state::SWEPT).has(state::SWEPT) {
         return;
     }
-    let task = ManuallyDrop::new(
-        // SAFETY: borrowed from the caller's reference, `ManuallyDrop` gives none back.
-        unsafe { TaskRef::from_raw(NonNull::from(header)) },
-    );
     // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`): it has made the request, if it
     // came before the bit above, and else has left it to us.
     let known = header.cold_if_any().is_some_and(|cold| {
@@ -395,7 +393,7 @@ pub(crate) fn sweep(header: &Header) {
     if known {
         header.state.count_another_request();
     } else {
-        cancel(&task, CancelledError::without_message());
+        cancel(task, CancelledError::without_message());
     }
 }
 

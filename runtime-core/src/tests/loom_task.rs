@@ -557,7 +557,7 @@ fn the_sweep_reaches_a_task_that_begins_meanwhile() {
         let worker = model.drain_on_thread();
         model.queue.begin_closing();
         if task.header().state.has_started() {
-            harness::sweep(task.header());
+            harness::sweep(&task);
         }
         worker.join().unwrap();
         model.queue.drain();
@@ -583,7 +583,7 @@ fn the_sweep_s_request_is_delivered_by_the_sweep_or_by_who_passes_it_on() {
         let passer = model.on_thread(move || {
             other.cancel_by(&crate::CancelledError::sweep());
         });
-        harness::sweep(task.header());
+        harness::sweep(&task);
         passer.join().unwrap();
         model.queue.drain();
         assert!(task.result().expect("delivered").is_err());

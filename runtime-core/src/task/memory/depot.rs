@@ -68,14 +68,15 @@ impl Class {
 
     /// Cuts up to `len` blocks off a chunk; gives the first one's address, and how many there are.
     fn cut(&mut self, class: usize, len: usize) -> Option<(NonNull<u8>, usize)> {
-        let mut place = self.chunks?;
-        // SAFETY: with blocks to be cut it stays alive, as those count as live; what is written here is guarded by the lock.
-        let chunk = unsafe { place.as_mut() };
-        let len = len.min(blocks_of_chunk(class) - chunk.cut);
-        let offset = HEAD + chunk.cut * size_of_class(class);
-        chunk.cut += len;
-        if chunk.cut == blocks_of_chunk(class) {
-            self.chunks = chunk.next;
+        let place = self.chunks?;
+        // No reference to the whole chunk, here and below: others count in `live` at the same time, and read nothing else.
+        // SAFETY: with blocks to be cut it stays alive, as those count as live; these two fields are guarded by the lock.
+        let (next, cut) = unsafe { ((*place.as_ptr()).next, &mut (*place.as_ptr()).cut) };
+        let len = len.min(blocks_of_chunk(class) - *cut);
+        let offset = HEAD + *cut * size_of_class(class);
+        *cut += len;
+        if *cut == blocks_of_chunk(class) {
+            self.chunks = next;
         }
         // SAFETY: inside of the chunk: not more blocks are cut than fit.
         Some((unsafe { place.cast::<u8>().add(offset) }, len))
@@ -98,10 +99,10 @@ pub(super) fn take(class: usize, len: usize) -> Chain {
         if let Some((first, len)) = cut {
             return link(class, first, len);
         }
-        let mut chunk = new_chunk(class);
+        let chunk = new_chunk(class);
         let mut depot = DEPOT[class].lock();
         // SAFETY: fresh, and ours.
-        unsafe { chunk.as_mut() }.next = depot.chunks.replace(chunk);
+        unsafe { (*chunk.as_ptr()).next = depot.chunks.replace(chunk) };
     }
 }
 
@@ -179,7 +180,7 @@ fn chunk_of(block: NonNull<FreeBlock>) -> NonNull<Chunk> {
 fn release(chunk: NonNull<Chunk>, len: usize) {
     // Release: pairs with the acquire fence of whoever takes the last one, so that all use of the blocks comes before the end of the chunk.
     // SAFETY: alive as long as blocks count as live, and `len` of those are ours.
-    if unsafe { chunk.as_ref() }.live.fetch_sub(len, Release) > len {
+    if unsafe { &(*chunk.as_ptr()).live }.fetch_sub(len, Release) > len {
         return;
     }
     std::sync::atomic::fence(Acquire);
@@ -201,9 +202,9 @@ pub(super) fn clear() {
         }
         while let Some(chunk) = chunks {
             // SAFETY: taken off the list, so ours as far as the lock guards it; alive because of what is uncut.
-            let uncut = unsafe { chunk.as_ref() };
-            chunks = uncut.next;
-            release(chunk, blocks_of_chunk(class) - uncut.cut);
+            let (next, cut) = unsafe { ((*chunk.as_ptr()).next, (*chunk.as_ptr()).cut) };
+            chunks = next;
+            release(chunk, blocks_of_chunk(class) - cut);
         }
     }
     if GIVEN_BACK.load(Relaxed) >= TRIM {

@@ -44,7 +44,7 @@ fn wrong_02_each_scope_takes_its_own_request_only() {
                 let _ = catch_cancelled(forever()).await;
                 forever().await;
             });
-            drop(inner.await);
+            let _ = inner.await;
             unreachable!("the request from outside is not the timeout's");
         })
         .await;
@@ -292,7 +292,7 @@ fn wrong_13_a_request_goes_through_awaits_of_every_word() {
         let leaf = begun(forever()).await;
         let same = leaf.task_ref();
         let task = begun(async {
-            let through = timeout(Duration::from_secs(3600), async { try_gather((async { leaf.await },)).await });
+            let through = timeout(Duration::from_secs(3600), try_gather((leaf,)));
             drop(through.await);
         })
         .await;
@@ -300,7 +300,7 @@ fn wrong_13_a_request_goes_through_awaits_of_every_word() {
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
         passes(5).await;
-        assert!(same.done() || same.cancelling() == 0, "told if the child had begun to wait");
+        assert!(same.done() || same.cancelling() == 0, "told, unless the request came before the gather");
         same.cancel();
     });
 }
@@ -400,7 +400,7 @@ fn wrong_18_a_blocking_function_is_not_stopped_and_its_late_panic_hurts_nobody()
             wait.recv().unwrap();
             panic!("too late");
         });
-        let task = begun(async { blocking.await }).await;
+        let task = begun(blocking).await;
         passes(3).await;
         task.cancel();
         task.task_ref().wait().await;

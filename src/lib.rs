@@ -119,6 +119,7 @@
 //! | fill a result in by hand | [`Promise`] |
 //! | wait for several | [`gather`], [`try_gather`], [`wait`], [`as_completed`], [`race`], [`staggered_race`] |
 //! | keep work inside of a scope | [`TaskGroup`], [`ExceptionGroup`] |
+//! | clean up in any case | [`finally`] |
 //! | bound it in time | [`timeout`], [`timeout_at`], [`wait_for`], [`TimeoutScope`] |
 //! | cancel, and be cancelled | [`Task::cancel`](TaskRef::cancel), [`catch_cancelled`], [`CancelledError::reraise`], [`shield`], [`CancelScope`] |
 //! | pass time | [`sleep`], [`sleep_until`], [`yield_now`] |

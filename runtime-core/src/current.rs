@@ -3,6 +3,7 @@
 //! Plain cells without destructors: usable at any time of a thread's life, also while it is torn down.
 
 use crate::loom::static_thread_local;
+use crate::observe::spans::{WakerOp, tell};
 use crate::scope::Frame;
 use crate::task::TaskRef;
 use crate::task::cell::Header;
@@ -123,6 +124,9 @@ pub(crate) fn yield_current(waker: &Waker) -> bool {
         let is_current = current.task.get().is_some_and(|task| waker::is_of(waker, task));
         if is_current {
             current.yielded.set(true);
+            if let Some(task) = current.task.get().filter(|_| waker::is_traced(waker)) {
+                tell(task, WakerOp::WakeByRef);
+            }
         }
         is_current
     })

@@ -5,6 +5,7 @@ use super::handle::{Task, TaskRef};
 use super::state::State;
 use super::{Kind, Notified, harness};
 use crate::context::{self, Context};
+use crate::observe::spans;
 use crate::scheduler::worker::{self, Worker};
 use crate::scheduler::{Shared, with_worker_of};
 use std::future::Future;
@@ -202,6 +203,10 @@ fn create_told<F: Future, H: Hook>(
     let task = unsafe { Task::from_raw(raw) };
     if let Some(name) = options.name {
         task.set_name(name);
+    }
+    if spans::wanted() {
+        // SAFETY: allocated with these types, and seen by nobody else yet.
+        unsafe { cell::trace::<F, Shared, H>(raw) };
     }
     // SAFETY: new, and in no list; the runtime's reference keeps it until its completion removes it.
     if !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {

@@ -4,6 +4,7 @@
 
 use crate::inspect::{self, Watch};
 use crate::loom::static_thread_local;
+use crate::observe::spans::{WakerOp, tell};
 use crate::scope::Frame;
 use crate::task::TaskRef;
 use crate::task::cell::Header;
@@ -124,6 +125,9 @@ pub(crate) fn yield_current(waker: &Waker) -> bool {
             current.task.get().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
         if is_current {
             current.yielded.set(true);
+            if let Some(task) = current.task.get().filter(|_| waker::is_traced(waker)) {
+                tell(task, WakerOp::WakeByRef);
+            }
         }
         is_current
     })

@@ -6,6 +6,7 @@ use super::state::State;
 use super::{Kind, Notified, harness};
 use crate::context::{self, Context};
 use crate::inspect;
+use crate::observe::spans;
 use crate::scheduler::worker::{self, Worker};
 use crate::scheduler::{Shared, with_worker_of};
 use std::future::Future;
@@ -256,6 +257,10 @@ fn create_told<F: Future, H: Hook>(
     }
     if shared.config.inspect {
         inspect::begin_record(&task);
+    }
+    if spans::wanted() {
+        // SAFETY: allocated with these types, and seen by nobody else yet.
+        unsafe { cell::trace::<F, Shared, H>(raw) };
     }
     // SAFETY: new, and in no list; the runtime's reference keeps it until its completion removes it.
     if !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {

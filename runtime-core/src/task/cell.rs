@@ -8,10 +8,11 @@ use super::memory;
 use super::registry::Links;
 use super::slot::WakerSlot;
 use super::state::State;
-use super::{Kind, Notified, Schedule, TaskRef};
+use super::{Kind, Notified, Schedule, TaskRef, waker};
 use crate::context::ContextMap;
 use crate::loom::UnsafeCell;
 use crate::loom::atomic::AtomicPtr;
+use crate::observe::spans;
 use std::cell::Cell as StdCell;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -23,7 +24,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU32};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, RawWakerVTable};
 
 /// What wants to be told of the task's end in the step that ends it; `()` for most tasks, at no cost.
 pub(crate) trait Hook: Send {
@@ -112,6 +113,8 @@ enum Stage<F: Future> {
 /// The operations that depend on the future's type.
 struct Vtable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
+    /// What the task's wakers do.
+    waker: &'static RawWakerVTable,
     drop_stage: unsafe fn(NonNull<Header>),
     set_error: unsafe fn(NonNull<Header>, TaskError),
     error: unsafe fn(NonNull<Header>) -> Option<TaskError>,
@@ -129,6 +132,7 @@ struct VtableOf<F, S, H>(PhantomData<(F, S, H)>);
 impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
     const VTABLE: Vtable = Vtable {
         poll: poll::<F, S, H>,
+        waker: &waker::VTABLE,
         drop_stage: drop_stage::<F, S, H>,
         set_error: set_error::<F, S, H>,
         error: error::<F, S, H>,
@@ -138,6 +142,14 @@ impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
         schedule: schedule::<S>,
         dealloc: dealloc::<F, S, H>,
         output_needs_drop: std::mem::needs_drop::<F::Output>(),
+    };
+
+    /// Of a task with a span.
+    const TRACED: Vtable = Vtable {
+        poll: traced_poll::<F, S, H>,
+        waker: &waker::TRACED,
+        drop_stage: traced_drop_stage::<F, S, H>,
+        ..Self::VTABLE
     };
 }
 
@@ -190,6 +202,20 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
     place.cast()
 }
 
+/// Gives a new task a span, if a subscriber wants it.
+///
+/// # Safety
+///
+/// The task was allocated with the same types, and nobody but its creator has seen it.
+#[cold]
+pub(crate) unsafe fn trace<F: Future, S: Schedule, H: Hook>(mut task: NonNull<Header>) {
+    // SAFETY: alive, and the creator's alone.
+    if spans::attach(unsafe { task.as_ref() }, size_of::<F>()) {
+        // SAFETY: as above.
+        unsafe { task.as_mut() }.vtable = &VtableOf::<F, S, H>::TRACED;
+    }
+}
+
 /// The end of a task in `Header::kind_and_end` is counted in these.
 const ENDED_ONE: u8 = 1 << 4;
 
@@ -221,6 +247,12 @@ impl Header {
     fn set_ended(&self, ended: Ended) {
         // Relaxed as in `ended`.
         self.kind_and_end.store(self.kind() as u8 + ENDED_ONE * ended as u8, Relaxed);
+    }
+
+    /// What the task's wakers do.
+    #[inline]
+    pub(crate) fn waker_vtable(&self) -> &'static RawWakerVTable {
+        self.vtable.waker
     }
 
     /// The cold part, made at the first call.
@@ -438,6 +470,36 @@ unsafe fn drop_stage<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     // SAFETY: the caller has the only access; dropped in place, as a pinned future must be.
     stage.with_mut(|stage| unsafe { std::ptr::drop_in_place(stage) });
     drop(emptied);
+}
+
+unsafe fn traced_poll<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
+    // SAFETY: alive, by the caller's promise.
+    let entered = spans::enter(unsafe { task.as_ref() });
+    // SAFETY: the caller's promise is the callee's demand.
+    let polled = unsafe { poll::<F, S, H>(task, cx) };
+    drop(entered);
+    if polled.is_ready() {
+        // SAFETY: as above.
+        spans::close(unsafe { task.as_ref() });
+    }
+    polled
+}
+
+unsafe fn traced_drop_stage<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
+    struct Closed(Option<tracing::span::EnteredSpan>, NonNull<Header>);
+
+    impl Drop for Closed {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            // SAFETY: alive until after the stage has been dropped.
+            spans::close(unsafe { self.1.as_ref() });
+        }
+    }
+
+    // SAFETY: alive, by the caller's promise.
+    let _closed = Closed(spans::enter(unsafe { task.as_ref() }), task);
+    // SAFETY: the caller's promise is the callee's demand.
+    unsafe { drop_stage::<F, S, H>(task) };
 }
 
 unsafe fn set_error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, error: TaskError) {

@@ -5,6 +5,7 @@ use super::error::CancelledError;
 use super::state::{COMPLETE, LISTENERS, State};
 use crate::context::Context;
 use crate::loom::Mutex;
+use crate::observe::spans::TaskSpan;
 use crate::scope::WakeList;
 use std::sync::Arc;
 use std::task::Waker;
@@ -15,6 +16,8 @@ pub(crate) struct Cold {
     pub(crate) inner: Mutex<ColdInner>,
     /// The catchers of this task that wait on wakers of their own; made when the first one comes.
     pub(crate) wakes: std::sync::OnceLock<Arc<WakeList>>,
+    /// The task's span, if a subscriber wanted one when the task was created.
+    pub(crate) span: std::sync::OnceLock<Box<TaskSpan>>,
 }
 
 #[derive(Default)]
@@ -205,7 +208,11 @@ impl Cold {
     }
 
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::new(ColdInner::default()), wakes: std::sync::OnceLock::new() }
+        Self {
+            inner: Mutex::new(ColdInner::default()),
+            wakes: std::sync::OnceLock::new(),
+            span: std::sync::OnceLock::new(),
+        }
     }
 
     /// The list for catchers with wakers of their own.

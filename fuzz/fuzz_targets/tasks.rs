@@ -83,8 +83,16 @@ impl Things {
             }
             2 => yield_now().await,
             3 => drop(Self::take(&mut self.tasks, which)),
-            4 => self.tasks.get(usize::from(which)).map_or((), |task| drop(task.cancel())),
-            5 => drop(self.tasks.get(usize::from(which)).map(|task| task.uncancel())),
+            4 => {
+                if let Some(task) = self.tasks.get(usize::from(which)) {
+                    task.cancel();
+                }
+            }
+            5 => {
+                if let Some(task) = self.tasks.get(usize::from(which)) {
+                    task.uncancel();
+                }
+            }
             6 => self.references.extend(self.tasks.get(usize::from(which)).map(Task::task_ref)),
             7 => {
                 let waker = Self::take(&mut self.wakers.lock().unwrap(), which);
@@ -105,7 +113,11 @@ impl Things {
                     let _ = promise.set_result(value);
                 }
             }
-            10 => drop(Self::take(&mut self.scopes, which).map(|scope| scope.cancel())),
+            10 => {
+                if let Some(scope) = Self::take(&mut self.scopes, which) {
+                    scope.cancel();
+                }
+            }
             11 => {
                 if let Some(mut task) = Self::take(&mut self.tasks, which) {
                     let _ = task.result();

@@ -13,6 +13,104 @@ fn is_send<T: Send>(_: &T) {}
 fn is_send_and_sync<T: Send + Sync>() {}
 fn is_unpin<T: Unpin>(_: &T) {}
 
+/// Tells whether a type has a trait: the inherent constant is there only if it has, and goes before the trait's.
+macro_rules! has {
+    ($type:ty: $trait:path) => {{
+        #[allow(dead_code, reason = "used where the bound does not hold")]
+        trait Fallback {
+            const HAS: bool = false;
+        }
+        impl<T: ?Sized> Fallback for T {}
+        struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
+        #[allow(dead_code, reason = "the fallback's is used where the bound does not hold")]
+        impl<T: ?Sized + $trait> Probe<T> {
+            const HAS: bool = true;
+        }
+        <Probe<$type>>::HAS
+    }};
+}
+
+/// The types whose promises are not those of the table.
+macro_rules! differing {
+    ($($type:ty: $send:literal $sync:literal $unpin:literal $unwind:literal;)*) => {{
+        let mut differing: Vec<String> = Vec::new();
+        $(
+            let has = [has!($type: Send), has!($type: Sync), has!($type: Unpin), has!($type: std::panic::UnwindSafe)];
+            if has != [$send, $sync, $unpin, $unwind] {
+                let name = stringify!($type);
+                differing.push(format!("{name}: {} {} {} {};", has[0], has[1], has[2], has[3]));
+            }
+        )*
+        differing
+    }};
+}
+
+#[test]
+fn auto_traits_of_all_public_types() {
+    use runtime::*;
+    type Ready = std::future::Ready<u8>;
+    type Local = std::future::Ready<Rc<u8>>;
+    type Pinned = std::marker::PhantomPinned;
+    let differing = differing! {
+        // type: Send Sync Unpin UnwindSafe
+        AsCompleted<Task<u8>>: true true true false;
+        AsCompletedWithin<Task<u8>>: true true true false;
+        BlockingConfig: true true true true;
+        BlockingTimeout: true true true true;
+        CallHandle: true true true false;
+        CallbackId: true true true true;
+        CancelScope: true true true false;
+        CancelWhen<Ready, Scoped>: true true true false;
+        CancelledError: true true true true;
+        CatchCancelled<Ready>: true true true false;
+        CatchCancelled<Local>: false false true false;
+        Config: true true true true;
+        Context: true true true false;
+        ContextVar<u8>: true true true true;
+        Engine: true true true false;
+        ExceptionContext: true true true false;
+        ExceptionGroup<u8>: true true true false;
+        ExceptionGroup<Rc<u8>>: false false true false;
+        Failure<u8>: true true true false;
+        GroupClosed<u8>: true true true true;
+        GroupClosed<Pinned>: true true false true;
+        GroupTask<u8>: true true true true;
+        Handle: true true true false;
+        Intercept<Ready, ()>: true true true false;
+        Intercepted<u8>: true true true true;
+        InvalidStateError: true true true true;
+        OutsideWork: true true true false;
+        PanicError: true true true false;
+        Promise<u8>: true true true true;
+        Promise<Rc<u8>>: false false true true;
+        ReturnWhen: true true true true;
+        Runner: true true true false;
+        RunnerBuilder: true true true true;
+        Scoped: true true true false;
+        Shield<u8>: true true true false;
+        Sleep: true true true false;
+        Task<u8>: true true true true;
+        Task<std::cell::Cell<u8>>: true true true true;
+        Task<Rc<u8>>: false false true true;
+        TaskBuilder: true true true false;
+        TaskError: true true true false;
+        TaskGroup<u8>: true true true false;
+        TaskGroup<Rc<u8>>: false false true false;
+        TaskId: true true true true;
+        TaskRef: true true true false;
+        Timeout<Ready>: true true true false;
+        Timeout<Local>: false false true false;
+        TimeoutError: true true true true;
+        TimeoutScope: true true true false;
+        TimeoutStateError: true true true true;
+        Token<u8>: true true true true;
+        Wait: true true true false;
+        WaitMany<Task<u8>>: true true true false;
+        YieldNow: true true true true;
+    };
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
 #[test]
 fn futures_are_send_when_their_parts_are() {
     let _never_polled = || {

@@ -38,7 +38,7 @@ where
     I: IntoIterator,
     I::Item: TaskLike,
 {
-    AsCompleted { tasks: TaskSet::new(tasks) }
+    AsCompleted { tasks: TaskSet::new("as_completed", tasks) }
 }
 
 /// The stream of [`as_completed`].

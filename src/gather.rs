@@ -3,7 +3,7 @@
 use crate::child::create_child;
 use crate::task_set::TaskSet;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, intercept};
+use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, awaiting_via, intercept};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -101,6 +101,10 @@ where
 ///     assert_eq!(gather((async { 1 }, async { "two" })).await, (1, "two"));
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`gather` takes an iterable of futures, or a tuple of at most 12 futures, not `{Self}`",
+    note = "each becomes a task: the futures and their values have to be `Send` and `'static`"
+)]
 pub trait IntoChildren<K> {
     /// The tasks made of them.
     type Children: Children;
@@ -161,6 +165,10 @@ pub trait Children: Unpin {
 ///     assert_eq!(both.await, Ok((1, "two")));
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`try_gather` takes futures of results that all have the same error type",
+    note = "for futures that yield plain values there is `gather`"
+)]
 pub trait TryChildren: Children {
     /// All values, without the results around them.
     type Values;
@@ -208,7 +216,7 @@ impl<C: Children> Future for Ends<C> {
         let this = &mut *self;
         let children = this.children.as_mut().expect("polled after completion");
         loop {
-            match children.poll_next_done(cx) {
+            match awaiting_via(cx, "gather", |cx| children.poll_next_done(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(place)) => {
@@ -412,7 +420,7 @@ where
         for future in self {
             tasks.push(create_child(future));
         }
-        TaskVec { tasks: TaskSet::new(tasks) }
+        TaskVec { tasks: TaskSet::new("gather", tasks) }
     }
 }
 

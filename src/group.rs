@@ -17,8 +17,8 @@ use crate::exception_group::{ExceptionGroup, Failure};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use runtime_core::{
-    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled,
-    current_task, intercept,
+    CancelledError, ExceptionContext, Handle, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, awaiting_tasks,
+    cancel_when, catch_cancelled, current_task, intercept, not_awaiting,
 };
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -57,7 +57,8 @@ pub struct TaskGroup<E> {
     shared: Arc<Shared<E>>,
 }
 
-struct Shared<E>(Mutex<State<E>>);
+/// What all handles share; and the task that the scope is in, for pictures of the runtime.
+struct Shared<E>(Mutex<State<E>>, Option<TaskId>);
 
 struct State<E> {
     phase: Phase,
@@ -217,7 +218,7 @@ impl<E: Send + 'static> TaskGroup<E> {
     ///
     /// A request is passed to the children and the body, all are waited for, then it goes on. If a child or the body answers it with an error, that
     /// is returned instead, and the cancellation is delivered at the next suspension after the group. A plain drop cancels the children and
-    /// does not wait.
+    /// does not wait; panics of theirs then go to the exception handler, errors nowhere.
     ///
     /// # Examples
     ///
@@ -249,7 +250,8 @@ impl<E: Send + 'static> TaskGroup<E> {
         F: Future<Output = Result<T, E>>,
     {
         let entry = requests();
-        let group = TaskGroup { shared: Arc::new(Shared::new()) };
+        let owner = current_task().map(|task| task.id());
+        let group = TaskGroup { shared: Arc::new(Shared::new(owner)) };
         let over = CancelOnDrop(group.clone());
         let body = run_body(&group, body).await;
         let (value, mut cancelled) = match body {
@@ -349,8 +351,12 @@ impl<E: Send + 'static> TaskGroup<E> {
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
         let starting = Starting { group: self, started: false };
-        let child = Child { future, group: self.clone(), failed: false };
+        let child = Child { future: Some(future), group: self.clone(), failed: false };
         let ended = self.clone();
+        let builder = match self.shared.1 {
+            Some(owner) => builder.awaited_by(owner),
+            None => builder,
+        };
         let task = builder.create_task_and_tell(child, move |task| ended.shared.child_ended(task));
         starting.done(task.task_ref());
         task
@@ -388,14 +394,18 @@ impl<E: Send + 'static> TaskGroup<E> {
 
     /// The running child has failed: that ends the others. It is about to end by itself, and gets no request.
     fn child_failed(&self, failure: Failure<E>) {
-        self.shared.0.lock().failures.push(failure);
+        if let Err(unread) = self.shared.add_failure(failure) {
+            return report(unread);
+        }
         let failed = current_task().map(|task| task.id());
         self.abort_but(failed, &CancelledError::without_message());
     }
 
     /// Waits until no child is left. A request from outside is passed to the children, the first time, and given.
     async fn wait_for_children(&self, request: Option<CancelledError>) -> Option<CancelledError> {
-        let no_child = std::future::poll_fn(|cx| self.shared.poll_no_child(cx));
+        let no_child = std::future::poll_fn(|cx| {
+            awaiting_tasks(cx, "group", &mut (), |()| self.shared.children(), |(), cx| self.shared.poll_no_child(cx))
+        });
         let told = intercept(no_child, |_, request| self.abort_by(request)).await;
         request.or(told.cancelled)
     }
@@ -468,8 +478,8 @@ fn refused<T: Send + 'static>() -> Task<T> {
 }
 
 impl<E> Shared<E> {
-    fn new() -> Self {
-        Self(Mutex::new(State {
+    fn new(owner: Option<TaskId>) -> Self {
+        let state = Mutex::new(State {
             phase: Phase::Open,
             children: HashMap::new(),
             starting: 0,
@@ -477,7 +487,8 @@ impl<E> Shared<E> {
             request: None,
             body: None,
             scope: None,
-        }))
+        });
+        Self(state, owner)
     }
 
     /// Counts a child that is about to be created; false when none is taken in any more.
@@ -525,6 +536,12 @@ impl<E> Shared<E> {
         wake(waker);
     }
 
+    fn children(&self) -> Vec<TaskId> {
+        let mut children: Vec<TaskId> = self.0.lock().children.keys().copied().collect();
+        children.sort_unstable();
+        children
+    }
+
     fn poll_no_child(&self, cx: &mut Context<'_>) -> Poll<()> {
         let fresh = cx.waker().clone();
         let mut state = self.0.lock();
@@ -548,6 +565,16 @@ impl<E> Shared<E> {
         state.phase = Phase::Aborting;
         state.request = Some(request.clone());
         Some((state.children.values().cloned().collect(), state.body.take()))
+    }
+
+    /// Notes a failure; gives it back when the scope was dropped, so that nobody will read it.
+    fn add_failure(&self, failure: Failure<E>) -> Result<(), Failure<E>> {
+        let mut state = self.0.lock();
+        if state.phase == Phase::Over {
+            return Err(failure);
+        }
+        state.failures.push(failure);
+        Ok(())
     }
 
     /// The scope returns: no child is taken in any more.
@@ -601,8 +628,18 @@ struct CancelOnDrop<E: Send + 'static>(TaskGroup<E>);
 impl<E: Send + 'static> Drop for CancelOnDrop<E> {
     fn drop(&mut self) {
         self.0.abort();
-        let failures = self.0.shared.close();
-        drop(failures);
+        self.0.shared.close().into_iter().for_each(report);
+    }
+}
+
+/// A failure of a group whose scope was dropped: a panic goes to the exception handler, for nobody else will see it. About an error nothing
+/// is known that could be said.
+fn report<E>(failure: Failure<E>) {
+    if let (Failure::Panicked(panic), Some(handle)) = (failure, Handle::try_current()) {
+        let mut context =
+            ExceptionContext::new("a child of a task group failed after the group was dropped").with_error(panic);
+        context.task = current_task();
+        handle.call_exception_handler(&context);
     }
 }
 
@@ -611,7 +648,7 @@ struct Aborted<E>(Arc<Shared<E>>);
 
 impl<E> Trigger for Aborted<E> {
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = cx.waker().clone();
+        let fresh = not_awaiting(cx, |cx| cx.waker().clone());
         let mut state = self.0.0.lock();
         if state.phase != Phase::Open {
             return Poll::Ready(state.request.clone().unwrap_or_default());
@@ -624,13 +661,35 @@ impl<E> Trigger for Aborted<E> {
 }
 
 pin_project! {
-    /// The future of a child: its failure goes to the group in the step in which it happens.
-    struct Child<F, E> {
+    /// The future of a child: its failure goes to the group in the step in which it happens, that of its destructor too.
+    struct Child<F, E>
+    where
+        E: Send,
+        E: 'static,
+    {
         #[pin]
-        future: F,
+        future: Option<F>,
         group: TaskGroup<E>,
         failed: bool,
     }
+
+    impl<F, E> PinnedDrop for Child<F, E>
+    where
+        E: Send,
+        E: 'static,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Err(panic) = drop_future(this.future) {
+                this.group.child_failed(Failure::Panicked(panic));
+            }
+        }
+    }
+}
+
+/// Drops a future where it is; a panic of its destructor is given back.
+fn drop_future<F>(mut future: Pin<&mut Option<F>>) -> Result<(), PanicError> {
+    catch_unwind(AssertUnwindSafe(|| future.set(None))).map_err(PanicError::new)
 }
 
 impl<F, E> Future for Child<F, E>
@@ -642,14 +701,15 @@ where
     type Output = <F::Output as ChildOutput<E>>::Value;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         if !*this.failed {
-            let future = this.future;
+            let future = this.future.as_mut().as_pin_mut().expect("a child is polled while its future is there");
             let failure = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(output)) => match output.into_result() {
-                    Ok(value) => return Poll::Ready(value),
-                    Err(error) => Failure::Error(error),
+                Ok(Poll::Ready(output)) => match (output.into_result(), drop_future(this.future)) {
+                    (Ok(value), Ok(())) => return Poll::Ready(value),
+                    (Ok(_), Err(panic)) => Failure::Panicked(panic),
+                    (Err(error), _) => Failure::Error(error),
                 },
                 Err(payload) => Failure::Panicked(PanicError::new(payload)),
             };

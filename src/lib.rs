@@ -127,6 +127,7 @@
 //! | come in from a thread | [`run_coroutine_threadsafe`], [`BlockingResult`], [`Handle`] |
 //! | run callbacks | [`Handle::call_soon`], [`Handle::call_later`], [`TaskRef::add_done_callback`] |
 //! | look around | [`current_task`], [`all_tasks`], [`Handle::metrics`], [`Handle::set_exception_handler`] |
+//! | see where everything is | [`call_graph`], [`TaskRef::stack`], [`print_call_graph`], [`Handle::call_graph_with_stacks`] |
 //! | test | [`#[test]`](macro@test), with virtual time and seeds; [`testing`] |
 //! | write a combinator of one's own | [`intercept`], [`cancel_when`]; the vocabulary itself uses no more |
 //!
@@ -171,6 +172,7 @@ pub use runtime_bridge::{RunInExecutor, run_coroutine_threadsafe, thread_cancell
 pub use runtime_core::ExceptionContext;
 pub use runtime_core::Promise;
 pub use runtime_core::context_var;
+pub use runtime_core::{Await, Awaits, CallGraph, StackFrame, TaskReport, TaskStack, TaskState, WorkerReport};
 pub use runtime_core::{BlockingMetrics, Metrics, PollTimes, TimerMetrics, WorkerMetrics};
 pub use runtime_core::{CallHandle, Handle, OutsidePause, OutsideWork, all_tasks, current_task};
 pub use runtime_core::{CallbackId, Task, TaskBuilder, TaskId, TaskRef, Wait, create_task, spawn};
@@ -180,6 +182,8 @@ pub use runtime_core::{CatchCancelled, Intercept, Intercepted, catch_cancelled, 
 pub use runtime_core::{Config, Engine, Extension};
 pub use runtime_core::{Context, ContextVar, Token};
 pub use runtime_core::{Sleep, YieldNow, sleep, sleep_until, yield_now};
+pub use runtime_core::{awaiting_tasks, awaiting_via, not_awaiting};
+pub use runtime_core::{call_graph, capture_call_graph, format_call_graph, print_call_graph};
 pub use shield::{Shield, shield};
 pub use task_set::TaskLike;
 pub use timeout::{Timeout, TimeoutError, TimeoutScope, TimeoutStateError, timeout, timeout_at, wait_for};

@@ -2,7 +2,9 @@
 
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelWhen, CancelledError, Handle, Sleep, Trigger, cancel_when, sleep, sleep_until};
+use runtime_core::{
+    CancelWhen, CancelledError, Handle, Sleep, Trigger, awaiting_via, cancel_when, not_awaiting, sleep, sleep_until,
+};
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -177,7 +179,8 @@ impl Trigger for Deadline {
     }
 
     fn poll_request(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        Pin::new(&mut self.sleep).poll(cx).map(|()| CancelledError::without_message())
+        let sleep = Pin::new(&mut self.sleep);
+        awaiting_via(cx, "timeout", |cx| sleep.poll(cx)).map(|()| CancelledError::without_message())
     }
 }
 
@@ -428,7 +431,7 @@ impl Trigger for Movable {
     }
 
     fn poll_request(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = cx.waker().clone();
+        let fresh = not_awaiting(cx, |cx| cx.waker().clone());
         let (old, moved) = {
             let mut state = self.scope.0.lock();
             (state.waker.replace(fresh), state.version != self.version)
@@ -438,7 +441,7 @@ impl Trigger for Movable {
             return Poll::Ready(self.expire());
         }
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };
-        Pin::new(sleep).poll(cx).map(|()| self.expire())
+        awaiting_via(cx, "timeout", |cx| Pin::new(sleep).poll(cx)).map(|()| self.expire())
     }
 }
 

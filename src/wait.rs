@@ -66,7 +66,7 @@ where
     I::Item: TaskLike,
 {
     WaitMany {
-        tasks: TaskSet::new(tasks),
+        tasks: TaskSet::new("wait", tasks),
         failed: false,
         is_failure: None,
         return_when: ReturnWhen::default(),

@@ -45,7 +45,13 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    submit(Handle::current(), function)
+    let Some(handle) = Handle::try_current() else {
+        panic!(
+            "`to_thread` needs a runtime, and this thread is running none: call it inside of `runtime::run` or \
+             `#[runtime::main]`, or use the method `run_in_executor` of a `Handle`"
+        );
+    };
+    submit(handle, function)
 }
 
 /// asyncio's `loop.run_in_executor`, as a method of [`Handle`]: [`to_thread`] for a runtime of choice, from any thread.
@@ -148,7 +154,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (promise, task) = handle.create_promise();
+    let (promise, task) = handle.create_thread_promise();
     let outside = handle.outside_work();
     let pool = pool::of(&handle);
     pool.submit(Box::new(Call { function, promise, context: Context::current(), about: About { handle, outside } }));

@@ -543,6 +543,66 @@ fn closing_with_nothing_used_and_with_idle_threads_is_quick() {
 }
 
 #[test]
+fn a_runtime_that_is_dropped_by_a_function_of_its_own_pool_is_closed_elsewhere() {
+    for workers in [1, 2] {
+        let engine = Arc::new(engine(workers));
+        let (handle, last) = (engine.handle(), Arc::clone(&engine));
+        let (go, gone) = channel::<()>();
+        let task = handle.run_in_executor(move || {
+            gone.recv().unwrap();
+            drop(last);
+        });
+        drop(engine);
+        go.send(()).unwrap();
+        // It would wait for itself here.
+        assert!(task.blocking_result().is_ok());
+        while !handle.is_closed() {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_function_that_closes_its_own_runtime_is_told_that_it_cannot() {
+    let engine = Arc::new(engine(2));
+    let same = Arc::clone(&engine);
+    let task = engine.handle().run_in_executor(move || same.close());
+    let error = task.blocking_result().unwrap_err().to_string();
+    assert!(error.contains("closes its own runtime"), "{error}");
+    engine.close();
+}
+
+#[test]
+fn a_runtime_in_a_function_of_another_one_is_closed_there() {
+    on(2, async {
+        let closed = to_thread(|| {
+            let inner = engine(2);
+            let value = inner.run(async { to_thread(|| 1).await.unwrap() }).unwrap();
+            inner.close();
+            (value, inner.handle().is_closed())
+        });
+        assert_eq!(closed.await.unwrap(), (1, true));
+    });
+}
+
+#[test]
+fn a_nul_in_the_name_of_the_threads_is_left_out() {
+    on(1, async {
+        let config = BlockingConfig { thread_name: "a\0b".into(), ..BlockingConfig::default() };
+        assert!(configure(&Handle::current(), config));
+        let name = to_thread(|| thread::current().name().map(String::from)).await.unwrap();
+        assert_eq!(name.as_deref(), Some("ab-1"));
+    });
+}
+
+#[test]
+fn outside_of_a_runtime_the_panic_names_the_function_that_was_called() {
+    let panic = std::panic::catch_unwind(|| drop(to_thread(|| ()))).unwrap_err();
+    let message = runtime_core::PanicError::new(panic).message().map(String::from).unwrap();
+    assert!(message.starts_with("`to_thread` needs a runtime") && message.contains("run_in_executor"), "{message}");
+}
+
+#[test]
 fn threads_and_what_waits_for_them_are_in_the_metrics() {
     on(1, async {
         let metrics = || Handle::current().metrics().blocking;

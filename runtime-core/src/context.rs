@@ -43,7 +43,8 @@ macro_rules! context_var {
 
 /// A variable with a value of its own in every [`Context`]. Made by [`context_var!`](crate::context_var).
 ///
-/// Inside a task, the task's context counts; elsewhere, the thread's.
+/// Inside a task, the task's context counts; elsewhere, the thread's. A task's context lives as long as anything refers to the task, so
+/// a value that holds a [`TaskRef`](crate::TaskRef) of the task itself keeps both for ever: hold its [`TaskId`](crate::TaskId) instead.
 ///
 /// # Examples
 ///

@@ -2,6 +2,7 @@
 //!
 //! Plain cells without destructors: usable at any time of a thread's life, also while it is torn down.
 
+use crate::inspect::{self, Watch};
 use crate::loom::static_thread_local;
 use crate::scope::Frame;
 use crate::task::TaskRef;
@@ -26,6 +27,8 @@ pub(crate) struct Current {
     worker: Cell<*const ()>,
     /// Numbers for polls: the next one, and the end of this thread's block.
     serials: Cell<(u64, u64)>,
+    /// Who watches the innermost poll that is watched; null for none.
+    watch: Cell<*const Watch>,
 }
 
 /// Where threads take their blocks of numbers for polls. 0 is none.
@@ -39,6 +42,7 @@ static_thread_local! {
         frame: Cell::new(std::ptr::null()),
         worker: Cell::new(std::ptr::null()),
         serials: Cell::new((0, 0)),
+        watch: Cell::new(std::ptr::null()),
     }
 }
 
@@ -116,7 +120,8 @@ impl TaskGuard {
 #[inline]
 pub(crate) fn yield_current(waker: &Waker) -> bool {
     CURRENT.with(|current| {
-        let is_current = current.task.get().is_some_and(|task| waker::is_of(waker, task));
+        let is_current =
+            current.task.get().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
         if is_current {
             current.yielded.set(true);
         }
@@ -144,6 +149,16 @@ pub(crate) fn frame() -> *const Frame {
 #[inline]
 pub(crate) fn set_frame(frame: *const Frame) -> *const Frame {
     CURRENT.with(|current| current.frame.replace(frame))
+}
+
+/// Who watches the innermost poll that is watched; null for none.
+pub(crate) fn watch() -> *const Watch {
+    CURRENT.with(|current| current.watch.get())
+}
+
+/// Sets the watch; gives the one before.
+pub(crate) fn set_watch(watch: *const Watch) -> *const Watch {
+    CURRENT.with(|current| current.watch.replace(watch))
 }
 
 /// What `scheduler::worker` has set for this thread; null on threads that are no workers.

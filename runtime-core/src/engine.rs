@@ -17,7 +17,7 @@ use crate::scheduler::{Life, Shared};
 use crate::scope::CancelScope;
 use crate::task::Schedule;
 use crate::task::builder::{Options, create};
-use crate::task::error::{CancelledError, TaskError};
+use crate::task::error::{CancelledError, TaskError, drop_quietly};
 use crate::task::state::Claim;
 use crate::task::{Kind, Notified, TaskRef, harness, memory};
 use parking_lot::Mutex;
@@ -74,6 +74,8 @@ pub struct Config {
     pub eager_tasks: bool,
     /// Whether the lengths of polls are counted: see [`PollTimes`](crate::PollTimes). Costs two looks at the clock for every poll.
     pub poll_times: bool,
+    /// Whether every poll is recorded, for pictures of the runtime: see [`TaskReport`](crate::TaskReport).
+    pub inspect: bool,
 }
 
 impl Default for Config {
@@ -90,6 +92,7 @@ impl Default for Config {
             seed: None,
             eager_tasks: false,
             poll_times: false,
+            inspect: false,
         }
     }
 }
@@ -99,6 +102,7 @@ impl Config {
         let wrong = |message: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         match self.workers {
             0 => wrong("a runtime needs at least one worker: `workers` is 0"),
+            _ if self.thread_name.contains('\0') => wrong("the name of a thread cannot have a NUL in it"),
             1 => Ok(()),
             n if n > usize::from(u16::MAX) => wrong("at most 65535 workers"),
             _ if self.virtual_time => {
@@ -172,7 +176,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// When the configuration contradicts itself (`InvalidInput`), or a thread cannot be made.
+    /// When the configuration contradicts itself, or names threads as none can be named (`InvalidInput`), or a thread cannot be made.
     pub fn new(config: Config) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         config.check()?;
@@ -269,12 +273,17 @@ impl Engine {
     ///
     /// # Panics
     ///
-    /// When called by a worker of a runtime, and while another thread is in `run`.
+    /// When called by a worker of a runtime, or by a thread of its own [`Extension`]s, and while another thread is in `run`.
     #[track_caller]
     pub fn close(&self) {
         if matches!(*self.worker.lock(), Slot::Closed) {
             return;
         }
+        assert!(
+            !self.is_thread_of_extension(),
+            "a function given to `to_thread` closes its own runtime, which would wait for it to return: drop the \
+             runtime here instead, or close it from another thread"
+        );
         self.as_worker(|worker| {
             let deadline =
                 self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
@@ -344,19 +353,25 @@ impl Drop for Returned<'_> {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if matches!(*self.worker.lock(), Slot::Free(_)) && !thread::panicking() {
-            if worker::with_current(|worker| worker.is_some()) {
-                // Cannot wait here: a runtime dropped inside of another (or of itself) is closed by a thread.
-                return self.close_elsewhere();
-            }
-            self.close();
-        } else if matches!(*self.worker.lock(), Slot::Free(_)) {
+        if !matches!(*self.worker.lock(), Slot::Free(_)) {
+            return;
+        }
+        // Cannot wait here: a runtime dropped inside of another (or of itself) is closed by a thread.
+        let is_inside = worker::with_current(|worker| worker.is_some()) || self.is_thread_of_extension();
+        if is_inside || thread::panicking() {
             self.close_elsewhere();
+        } else {
+            self.close();
         }
     }
 }
 
 impl Engine {
+    /// Whether the shutdown would wait here for this very thread.
+    fn is_thread_of_extension(&self) -> bool {
+        self.shared.extensions.all().iter().any(|extension| extension.is_current())
+    }
+
     /// Closes on a thread of its own, without waiting.
     fn close_elsewhere(&mut self) {
         let slot = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
@@ -476,7 +491,7 @@ fn run_main<F: Future>(
     let mut place = MainPlace { future: Some(future), output: None };
     let shared = worker.shared();
     let own = context.as_deref().cloned();
-    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location };
+    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location, awaited_by: 0 };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
     // Main is queued already: if `started` panics, main is cancelled and taken out of the queue by running it to its end, which
@@ -496,7 +511,11 @@ fn run_main<F: Future>(
     match task.result().expect("main has ended, and nobody else has its handle") {
         Ok(()) => Ok(place.output.take().expect("stored before the task was complete")),
         Err(TaskError::Cancelled(error)) => Err(error),
-        Err(TaskError::Panicked(panic)) => panic.resume(),
+        Err(TaskError::Panicked(panic)) => {
+            // There is one when main's destructor panicked. It goes first: its own must not panic while this panic unwinds.
+            drop_quietly(place.output.take());
+            panic.resume()
+        }
     }
 }
 
@@ -517,7 +536,7 @@ fn sweep_all(shared: &Shared, life: Life) {
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
             let header = task.header();
-            if shared.is_closing(header.kind) && header.state.has_started() {
+            if shared.is_closing(header.kind()) && header.state.has_started() {
                 harness::sweep(header);
             }
         }
@@ -554,9 +573,10 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
         }
         return;
     };
-    let limit = std::time::Instant::now() + grace.max(Duration::from_millis(10));
+    // A moment that the clock cannot name is never.
+    let limit = std::time::Instant::now().checked_add(grace.max(Duration::from_millis(10)));
     for thread in threads {
-        while !thread.is_finished() && std::time::Instant::now() < limit {
+        while !thread.is_finished() && limit.is_none_or(|limit| std::time::Instant::now() < limit) {
             thread::sleep(Duration::from_micros(200));
         }
         if thread.is_finished() {
@@ -610,7 +630,7 @@ fn drop_idle(shared: &Shared, task: &TaskRef) -> Claim {
 }
 
 fn report_left_over(shared: &Shared, task: &TaskRef, started: bool) {
-    if started && crate::task::handle::is_listed(task.header().kind) {
+    if started && crate::task::handle::is_listed(task.header().kind()) {
         let message = "a task was still alive at the end of the shutdown's grace period and was dropped";
         shared.reporter.report(&ExceptionContext::new(message).with_task(task.clone()));
     }
@@ -649,6 +669,11 @@ pub trait Extension: Any + Send + Sync {
 
     /// Whether all its threads have ended.
     fn is_closed(&self) -> bool;
+
+    /// Whether the calling thread is one of its threads, which cannot wait for its own end.
+    fn is_current(&self) -> bool {
+        false
+    }
 
     /// How long to wait for that; `None` is without limit.
     fn close_timeout(&self) -> Option<Duration> {

@@ -7,7 +7,7 @@ use crate::scheduler::worker::{self};
 use crate::scheduler::{Life, Shared};
 use crate::task::builder::TaskBuilder;
 use crate::task::error::PanicError;
-use crate::task::{Promise, Task, TaskRef};
+use crate::task::{Kind, Promise, Task, TaskRef};
 use crate::time::sleep_until;
 use parking_lot::Mutex;
 use std::fmt;
@@ -60,6 +60,10 @@ impl Handle {
         Self(shared)
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// The runtime that this thread is running.
     ///
     /// # Panics
@@ -102,7 +106,25 @@ impl Handle {
     #[doc(alias = "create_future")]
     #[track_caller]
     pub fn create_promise<T>(&self) -> (Promise<T>, Task<T>) {
-        Promise::on_runtime(self.0.id, Location::caller())
+        Promise::on_runtime(self.0.id, Kind::Promise, Location::caller())
+    }
+
+    /// As [`create_promise`](Self::create_promise), for what a thread will fill: pictures of the runtime say so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, testing};
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Handle::current().create_thread_promise();
+    ///     std::thread::spawn(move || promise.set_result(1).unwrap());
+    ///     assert_eq!(task.await.unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn create_thread_promise<T>(&self) -> (Promise<T>, Task<T>) {
+        Promise::on_runtime(self.0.id, Kind::Thread, Location::caller())
     }
 
     /// All tasks of this runtime that have not ended. Complete for tasks created before the call; of those created or ended
@@ -532,7 +554,7 @@ impl fmt::Debug for CallHandle {
 /// ```
 pub fn current_task() -> Option<TaskRef> {
     let task = crate::current::task()?;
-    crate::task::handle::is_listed(task.header().kind).then(|| TaskRef::clone(&task))
+    crate::task::handle::is_listed(task.header().kind()).then(|| TaskRef::clone(&task))
 }
 
 /// All tasks of the current runtime that have not ended; see [`Handle::all_tasks`]. Empty outside of a runtime.

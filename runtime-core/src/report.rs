@@ -156,6 +156,12 @@ fn by_default(context: &ExceptionContext) {
         let _ = writeln!(std::io::stderr(), "runtime: {context}");
         return;
     }
+    // A subscriber is a user's code, and this may be called in the middle of a worker's loop (DB-11).
+    let logged = catch_unwind(AssertUnwindSafe(|| log(context)));
+    drop(logged.map_err(PanicError::new));
+}
+
+fn log(context: &ExceptionContext) {
     let task = context.task.as_ref();
     let id = task.map(|task| task.id().0);
     let name = task.map(TaskRef::get_name);
@@ -180,7 +186,7 @@ pub(crate) fn forget_runtime(id: u32) {
     RUNTIMES.lock().retain(|(runtime, _)| *runtime != id);
 }
 
-fn runtime_of(task: &TaskRef) -> Option<Arc<Shared>> {
+pub(crate) fn runtime_of(task: &TaskRef) -> Option<Arc<Shared>> {
     let id = task.header().runtime;
     let runtimes = RUNTIMES.lock();
     runtimes.iter().find(|(runtime, _)| *runtime == id).and_then(|(_, shared)| shared.upgrade())
@@ -317,8 +323,14 @@ pub(crate) fn queue(
     work: impl Future<Output = ()> + Send + 'static,
     location: &'static Location<'static>,
 ) {
-    let options =
-        Options { name: None, context: Some(VarContext::new()), eager: Some(false), kind: Kind::Callback, location };
+    let options = Options {
+        name: None,
+        context: Some(VarContext::new()),
+        eager: Some(false),
+        kind: Kind::Callback,
+        location,
+        awaited_by: 0,
+    };
     let task = crate::scheduler::with_worker_of(shared, |worker| create(shared, worker, work, options));
     drop(task);
 }

@@ -14,6 +14,7 @@ mod fairness;
 mod finally;
 mod gather;
 mod group;
+mod inspect;
 mod often_wrong;
 mod race;
 mod reports;

@@ -175,7 +175,7 @@ impl Shared {
     /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.
     pub(crate) fn push_from_outside(&self, task: Notified) {
         self.remotes[worker::foreign_place(self.workers())].injected.up_shared();
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             self.push_pinned(task);
         } else {
             self.injector.push(task);
@@ -323,6 +323,10 @@ impl Schedule for Shared {
             Life::Closing | Life::ClosingAgain => is_listed(kind),
             Life::Draining | Life::DrainingAgain | Life::Closed => true,
         }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now()
     }
 }
 

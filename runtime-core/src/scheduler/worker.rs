@@ -195,7 +195,7 @@ impl Worker {
     /// Takes a task that was woken or created here. Gives it back if only worker 0 may run it and this is another.
     #[inline]
     pub(crate) fn push_woken(&self, task: Notified) -> Option<Notified> {
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             return self.push_main(task);
         }
         self.counters().local_pushes.up();
@@ -209,7 +209,7 @@ impl Worker {
 
     /// Takes a task that was woken while it ran: behind everything that is ready here.
     fn push_yielded(&self, task: Notified) {
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             if let Some(task) = self.push_main(task) {
                 self.shared.push_from_outside(task);
             }

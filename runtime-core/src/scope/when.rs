@@ -3,6 +3,7 @@
 use super::catch::poll_some;
 use super::node::{Delivery, Node, outside_requests};
 use super::raise;
+use crate::inspect;
 use crate::task::error::CancelledError;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
@@ -382,7 +383,7 @@ pub struct Scoped(CancelScope);
 
 impl Trigger for Scoped {
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = cx.waker().clone();
+        let fresh = inspect::clone_for(cx.waker(), || inspect::Leaf::Internal);
         let mut handle = self.0.0.lock();
         if let Some(request) = &handle.request {
             return Poll::Ready(request.clone());

@@ -37,6 +37,10 @@ pub(crate) struct ColdInner {
     pub(crate) waiters: Waiters,
     /// The number of the next callback.
     pub(crate) next_callback: u64,
+    /// Who wants to know what the next poll awaits.
+    pub(crate) traces: Vec<crate::inspect::Request>,
+    /// What is known of the polls, where all are recorded.
+    pub(crate) record: Option<Box<crate::inspect::Record>>,
 }
 
 /// A request that a task has had, and may get again: through another task that had it too and awaits this one.
@@ -99,30 +103,43 @@ pub(crate) struct Callback {
 /// The wakers of those who wait through a [`TaskRef`], by the number that each keeps.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    slots: Vec<Option<Waker>>,
+    slots: Vec<Option<Waiter>>,
     free: Vec<usize>,
 }
 
+/// One who waits.
+struct Waiter {
+    waker: Waker,
+    /// The number of the task; 0 outside of any.
+    task: u64,
+}
+
 impl Waiters {
-    pub(crate) fn add(&mut self, waker: Waker) -> usize {
+    pub(crate) fn add(&mut self, waker: Waker, task: u64) -> usize {
+        let waiter = Some(Waiter { waker, task });
         match self.free.pop() {
             Some(slot) => {
-                self.slots[slot] = Some(waker);
+                self.slots[slot] = waiter;
                 slot
             }
             None => {
-                self.slots.push(Some(waker));
+                self.slots.push(waiter);
                 self.slots.len() - 1
             }
         }
     }
 
     /// Puts a new waker in; the old one is the caller's to drop outside of the lock.
-    pub(crate) fn replace(&mut self, slot: usize, waker: Waker) -> Option<Waker> {
+    pub(crate) fn replace(&mut self, slot: usize, waker: Waker, task: u64) -> Option<Waker> {
         match self.slots.get_mut(slot) {
-            Some(place) => place.replace(waker),
+            Some(place) => place.replace(Waiter { waker, task }).map(|waiter| waiter.waker),
             None => Some(waker),
         }
+    }
+
+    /// The numbers of the tasks that wait.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().flatten().map(|waiter| waiter.task).filter(|task| *task != 0)
     }
 
     /// The waiter goes; its waker is the caller's to drop outside of the lock.
@@ -131,13 +148,13 @@ impl Waiters {
         if waker.is_some() {
             self.free.push(slot);
         }
-        waker
+        waker.map(|waiter| waiter.waker)
     }
 
     /// All wakers, in the order of their places.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
         self.free.clear();
-        std::mem::take(&mut self.slots).into_iter().flatten()
+        std::mem::take(&mut self.slots).into_iter().flatten().map(|waiter| waiter.waker)
     }
 }
 

@@ -6,6 +6,7 @@ use super::error::{CancelledError, InvalidStateError, TaskError};
 use super::{Kind, harness, state};
 use crate::context::{self, Context as VarContext};
 use crate::current;
+use crate::inspect;
 use crate::scope::{self, Mark, path};
 use std::fmt;
 use std::future::Future;
@@ -264,20 +265,17 @@ impl TaskRef {
     }
 
     pub(crate) fn ended_as(&self) -> Ended {
-        match self.header().ended.load(std::sync::atomic::Ordering::Relaxed) {
-            1 => Ended::Cancelled,
-            2 => Ended::Panicked,
-            _ => Ended::Value,
-        }
+        self.header().ended()
     }
 }
 
 /// How a task ended; kept beside the outcome, which only the handle may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Ended {
-    Value,
-    Cancelled,
-    Panicked,
+    Value = 0,
+    Cancelled = 1,
+    Panicked = 2,
 }
 
 impl Clone for TaskRef {
@@ -353,13 +351,14 @@ impl Future for Wait {
 impl Wait {
     /// Puts the waker among the waiters; true if the task has ended meanwhile.
     fn register(&mut self, waker: &Waker) -> bool {
-        let fresh = waker.clone();
+        let fresh = inspect::clone_for(waker, || inspect::Leaf::join(self.task.header()));
+        let waits = current::task().map_or(0, |task| task.header().id);
         let cold = self.task.header().cold();
         let mut inner = cold.inner.lock();
         let mut old = None;
         match self.slot {
-            Some(slot) => old = inner.waiters.replace(slot, fresh),
-            None => self.slot = Some(inner.waiters.add(fresh)),
+            Some(slot) => old = inner.waiters.replace(slot, fresh, waits),
+            None => self.slot = Some(inner.waiters.add(fresh, waits)),
         }
         // Under the lock that the completer takes after it has set `COMPLETE` and seen `LISTENERS`: either it finds the
         // waker, or this sees `COMPLETE`.
@@ -517,6 +516,29 @@ impl<T> Task<T> {
     pub fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // SAFETY: `&mut self` is the typed handle.
         if unsafe { harness::poll_join(self.task.header(), cx.waker()) } { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Takes back what the last wait for the end has left with the task: its waker. For combinators that return before a task which they
+    /// have borrowed has ended, so that nobody is woken for nothing, and no picture shows an await that is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{create_task, testing, yield_now};
+    /// use std::future::{pending, poll_fn};
+    /// use std::task::Poll;
+    ///
+    /// testing::block_on(async {
+    ///     let mut task = create_task(pending::<()>());
+    ///     poll_fn(|cx| Poll::Ready(task.poll_done(cx).is_ready())).await;
+    ///     assert_eq!(task.call_graph().get(task.id()).unwrap().awaited_by.len(), 1);
+    ///     task.stop_waiting();
+    ///     assert!(task.call_graph().get(task.id()).unwrap().awaited_by.is_empty());
+    /// });
+    /// ```
+    pub fn stop_waiting(&mut self) {
+        // SAFETY: `&mut self` is the typed handle.
+        unsafe { harness::forget_join(self.task.header()) };
     }
 
     /// Detaches the task and counts its outcome as read: should it fail, that is not reported.

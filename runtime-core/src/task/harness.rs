@@ -8,6 +8,7 @@ use super::handle::TaskRef;
 use super::state::{self, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
+use crate::inspect::{self, Watch};
 use crate::loom::static_thread_local;
 use crate::scope::{RootPoll, poll_root};
 use std::cell::{Cell, RefCell};
@@ -29,30 +30,36 @@ pub(crate) enum Ran {
 #[inline]
 pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     let begin = task.header().state.begin_poll();
-    poll_and_settle(task, scheduler, begin.cancel, begin.first)
+    poll_and_settle(task, scheduler, begin.attention, begin.first)
 }
 
 /// Makes the first poll of a task that was created `RUNNING`.
 pub(crate) fn run_eagerly<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
-    poll_and_settle(task, scheduler, false, true)
+    let watched = task.header().state.load().has(state::WATCHED);
+    poll_and_settle(task, scheduler, watched, true)
 }
 
 #[inline]
-fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, first: bool) -> Ran {
+fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, attention: bool, first: bool) -> Ran {
     let header = task.header();
-    let request = if cancel { take_request(header) } else { None };
+    let bottom = 0u8;
+    let (request, watch) =
+        if attention { (take_request(header), Watch::begin(header, &raw const bottom)) } else { (None, None) };
     let entered = current::enter_task(Some(task.task()));
-    let waker = waker::borrowed(task.task());
+    let waker = if watch.is_some() { waker::watching(task.task()) } else { waker::borrowed(task.task()) };
     let mut cx = Context::from_waker(&waker);
     let polled = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `RUNNING` is ours, and the future is there as long as the task is not complete (R2).
         poll_root(header, &mut cx, request, first, |cx| unsafe { cell::poll_future(task.task(), cx) })
     }));
+    if let Some(watch) = watch {
+        watch.end(header, matches!(polled, Ok(RootPoll::Pending)), || scheduler.now());
+    }
     let ending = match polled {
         Ok(RootPoll::Pending) => {
             let yielded = entered.has_yielded();
             drop(entered);
-            if yielded && !(first && scheduler.is_closing(header.kind)) {
+            if yielded && !(first && scheduler.is_closing(header.kind())) {
                 return Ran::Again(task);
             }
             if yielded {
@@ -74,7 +81,7 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
 #[inline]
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
-    if first && scheduler.is_closing(task.header().kind) {
+    if first && scheduler.is_closing(task.header().kind()) {
         sweep(task.header());
     }
     match task.header().state.end_poll() {
@@ -153,7 +160,7 @@ fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
         return;
     }
     // SAFETY: (R4) `JOIN_WAKER` was set at completion: the slot is ours. The runtime's reference stands.
-    let waker = unsafe { task.as_ref() }.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+    let waker = unsafe { task.as_ref().join_waker.take() };
     if let Some(waker) = waker {
         wake_caught(waker);
     }
@@ -167,11 +174,12 @@ pub(crate) fn wake_caught(waker: Waker) {
 
 fn tell_listeners(task: &TaskRef, run_callbacks: impl FnOnce()) {
     let Some(cold) = task.header().cold_if_any() else { return };
-    let (waiters, begin) = {
+    let (waiters, begin, traces) = {
         let mut inner = cold.inner.lock();
         inner.draining = Draining::Nobody;
-        (inner.waiters.take_all(), inner.begin_draining())
+        (inner.waiters.take_all(), inner.begin_draining(), std::mem::take(&mut inner.traces))
     };
+    drop(traces);
     for waker in waiters {
         wake_caught(waker);
     }
@@ -236,7 +244,7 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
 /// As [`cancel`]; `stamp` says through whom the request comes (see [`Latest`]), 0 for nobody.
 fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool {
     let header = task.header();
-    if header.kind == super::Kind::Promise {
+    if header.kind().is_promise() {
         return cancel_promise(task, error);
     }
     let request = if error.is_plain() {
@@ -431,7 +439,7 @@ fn cancel_promise(task: &TaskRef, error: CancelledError) -> bool {
 
 /// Completes a promise whose outcome has been stored under a claim.
 pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
-    debug_assert_eq!(task.header().kind, super::Kind::Promise);
+    debug_assert!(task.header().kind().is_promise());
     let before = set_complete(task.as_raw(), is_value);
     tell_joiner(task.as_raw(), before);
     if before.has(state::LISTENERS) {
@@ -457,19 +465,32 @@ pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
         return true;
     }
     // The clone is a user's code: made before the slot is touched, dropped after.
-    let fresh = waker.clone();
+    let fresh = if waker::is_plain(waker) { waker.clone() } else { inspect::clone_for_join(header, waker) };
     // SAFETY: (R4) the bit is clear and the task was not complete when it was cleared: the slot is the handle's.
-    let old = header.join_waker.with_mut(|slot| unsafe { (*slot).replace(fresh) });
+    let old = unsafe { header.join_waker.replace(fresh) };
     let set = header.state.set_join_waker();
     drop(old);
     match set {
         JoinWaker::Changed => false,
         JoinWaker::Complete => {
             // SAFETY: (R4) the bit was clear at completion: the slot stays the handle's.
-            let unused = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+            let unused = unsafe { header.join_waker.take() };
             drop(unused);
             true
         }
+    }
+}
+
+/// The awaiter goes, and the typed handle stays.
+///
+/// # Safety
+///
+/// Called by the owner of the typed handle only.
+pub(crate) unsafe fn forget_join(header: &Header) {
+    if header.state.load().has(state::JOIN_WAKER) && header.state.unset_join_waker() == JoinWaker::Changed {
+        // SAFETY: (R4) the bit is clear and the task was not complete when it was cleared: the slot is the handle's.
+        let waker = unsafe { header.join_waker.take() };
+        drop(waker);
     }
 }
 
@@ -484,7 +505,7 @@ pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
         DropJoin::Gone => return,
         DropJoin::Waker => {
             // SAFETY: (R4) both bits are clear and the task was not complete: the slot is ours.
-            let waker = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+            let waker = unsafe { header.join_waker.take() };
             let _ = drop_caught(waker);
         }
         // SAFETY: (R3) the outcome is the handle's, if it was not taken.

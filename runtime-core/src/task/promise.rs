@@ -95,6 +95,10 @@ impl Schedule for Unscheduled {
     fn is_closing(&self, _kind: Kind) -> bool {
         false
     }
+
+    fn now(&self) -> u64 {
+        0
+    }
 }
 
 impl<T> Promise<T> {
@@ -102,20 +106,21 @@ impl<T> Promise<T> {
     #[track_caller]
     pub fn new() -> (Self, Task<T>) {
         let runtime = worker::with_current(|worker| worker.map_or(0, |worker| worker.shared().id));
-        Self::on_runtime(runtime, Location::caller())
+        Self::on_runtime(runtime, Kind::Promise, Location::caller())
     }
 
     /// As `new`, for the runtime with this number.
-    pub(crate) fn on_runtime(runtime: u32, location: &'static Location<'static>) -> (Self, Task<T>) {
+    pub(crate) fn on_runtime(runtime: u32, kind: Kind, location: &'static Location<'static>) -> (Self, Task<T>) {
         let id = worker::with_current(|worker| worker.map_or_else(worker::foreign_id, |worker| worker.next_id()));
         let raw = cell::allocate_empty::<Unfilled<T>, Unscheduled>(NewTask {
             state: State::new_promise(),
-            kind: Kind::Promise,
+            kind,
             id,
             runtime,
             shard: 0,
             context: None,
             location,
+            waiter: 0,
         });
         // SAFETY: of the two references counted at allocation, one is the promise's and one the handle's.
         unsafe {

@@ -9,12 +9,45 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
+/// For a poll in which somebody watches (`inspect`). Its clones are ordinary wakers. So whoever compares the waker that he has with the one of
+/// this poll finds another, and takes a clone: which is what is to be seen.
+static WATCHING: RawWakerVTable = RawWakerVTable::new(watched_clone, wake, watched_wake_by_ref, drop);
+
 /// The waker for a poll, which borrows the poller's hold on the task.
 #[inline]
 pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
     // SAFETY: the functions below keep the contract of `RawWaker`. No reference is taken, and none is given back, because
     // of `ManuallyDrop`; the poller keeps the task alive longer than the poll.
     ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), &VTABLE) })
+}
+
+/// As [`borrowed`], for a poll that is watched.
+#[cold]
+pub(crate) fn watching(task: NonNull<Header>) -> ManuallyDrop<Waker> {
+    // SAFETY: as in `borrowed`.
+    ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), &WATCHING) })
+}
+
+/// Whether it is a waker of ours, and of no poll that is watched.
+#[inline]
+pub(crate) fn is_plain(waker: &Waker) -> bool {
+    std::ptr::eq(waker.vtable(), &VTABLE)
+}
+
+/// Whether it is the waker of a poll that is watched.
+#[inline]
+pub(crate) fn is_watching(waker: &Waker) -> bool {
+    std::ptr::eq(waker.vtable(), &WATCHING)
+}
+
+/// Whether wakers with this table are ours.
+pub(crate) fn is_our_table(vtable: *const RawWakerVTable) -> bool {
+    std::ptr::eq(vtable, &VTABLE)
+}
+
+/// The address of the task behind a waker, if it is one of ours.
+pub(crate) fn address_of(waker: &Waker) -> Option<usize> {
+    (is_plain(waker) || is_watching(waker)).then(|| waker.data().addr())
 }
 
 /// Whether this is a waker of that task.
@@ -29,7 +62,7 @@ pub(crate) fn kind_of(waker: &Waker) -> Option<Kind> {
         return None;
     }
     // SAFETY: one of ours, and it keeps its task alive.
-    Some(unsafe { task(waker.data()).as_ref() }.kind)
+    Some(unsafe { task(waker.data()).as_ref() }.kind())
 }
 
 fn task(data: *const ()) -> NonNull<Header> {
@@ -41,6 +74,18 @@ unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the waker that is cloned keeps the task alive.
     unsafe { task(data).as_ref() }.state.ref_inc();
     RawWaker::new(data, &VTABLE)
+}
+
+unsafe fn watched_clone(data: *const ()) -> RawWaker {
+    crate::inspect::cloned(data);
+    // SAFETY: the caller's promise.
+    unsafe { clone(data) }
+}
+
+unsafe fn watched_wake_by_ref(data: *const ()) {
+    crate::inspect::woke_itself(data);
+    // SAFETY: the caller's promise.
+    unsafe { wake_by_ref(data) }
 }
 
 unsafe fn wake(data: *const ()) {

@@ -137,6 +137,10 @@ impl Schedule for Queue {
     fn is_closing(&self, _kind: Kind) -> bool {
         self.closing.load(SeqCst)
     }
+
+    fn now(&self) -> u64 {
+        0
+    }
 }
 
 /// Says when a task's memory was freed.
@@ -180,6 +184,7 @@ fn allocate<F: Future>(queue: &Arc<Queue>, freed: &Freed, future: F, state: Stat
         shard: 0,
         context: Some(Arc::clone(&freed.0)),
         location: Location::caller(),
+        waiter: 0,
     };
     let raw = cell::allocate::<F, Queue, ()>(future, Arc::as_ptr(queue), (), new);
     // SAFETY: the handle's reference, and the push or the poll that a new task owes.

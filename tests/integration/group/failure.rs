@@ -361,3 +361,64 @@ fn tg_21_a_panic_in_a_destructor_of_a_cancelled_child_fails_nobody_else() {
         assert_eq!(log.take().len(), 1);
     });
 }
+
+struct PanicsInDrop(&'static str);
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
+    }
+}
+
+#[test]
+fn tg_14_a_panic_in_the_destructor_of_a_child_is_a_failure_of_the_group() {
+    everywhere(async || {
+        let (polled, has_been_polled) = signal();
+        let result = TaskGroup::<&str>::scope(async |group| {
+            group.create_task(async move {
+                let _dropped_by_the_request = PanicsInDrop("destructor");
+                send(polled);
+                forever().await;
+            });
+            received(has_been_polled).await;
+            Err::<(), _>("body")
+        });
+        let mut failures = Vec::new();
+        for failure in result.await.unwrap_err().into_failures() {
+            failures.push(match failure {
+                Failure::Error(error) => error.to_owned(),
+                Failure::Panicked(panic) => panic.message().unwrap().to_owned(),
+            });
+        }
+        assert_eq!(failures, ["destructor", "body"]);
+    });
+}
+
+#[test]
+fn rule_11_a_panic_of_a_child_whose_group_was_dropped_is_reported() {
+    everywhere(async || {
+        let (reported, report) = Promise::new();
+        let reported = std::sync::Mutex::new(Some(reported));
+        Handle::current().set_exception_handler(Some(move |context: &runtime::ExceptionContext| {
+            if let Some(reported) = reported.lock().unwrap().take() {
+                let _ = reported.set_result(context.to_string());
+            }
+        }));
+        let (polled, has_been_polled) = signal();
+        let mut group = Box::pin(TaskGroup::<&str>::scope(async |group| {
+            group.create_task(async move {
+                send(polled);
+                let _ = catch_cancelled(forever()).await;
+                panic!("while cleaning up");
+            });
+            forever().await;
+            Ok(())
+        }));
+        assert!(futures::poll!(&mut group).is_pending());
+        received(has_been_polled).await;
+        drop(group);
+        let report = report.await.unwrap();
+        assert!(report.contains("while cleaning up"), "{report}");
+        Handle::current().set_exception_handler(None::<fn(&runtime::ExceptionContext)>);
+    });
+}

@@ -17,7 +17,7 @@ use std::future::IntoFuture;
 /// # Cancellation
 ///
 /// A request ends the body, and goes on when the clean-up has ended. A second one interrupts the clean-up, as in asyncio; what must not be interrupted goes
-/// into a [`shield`](crate::shield). A plain drop drops both, and runs nothing.
+/// into a [`shield`](fn@crate::shield). A plain drop drops both, and runs nothing.
 ///
 /// # Examples
 ///

@@ -42,7 +42,7 @@
 //! # Where to begin
 //!
 //! **From asyncio.** The names are asyncio's: `create_task`, `gather`, `TaskGroup`, `timeout`, `shield`, `to_thread`. A `CancelledError` is caught with
-//! [`catch_cancelled`] and raised again with [`reraise`](CancelledError::reraise); `try`/`finally` is what stands between the two. What is new: tasks run on all
+//! [`catch_cancelled`] and raised again with [`reraise`](CancelledError::reraise); for `try`/`finally` there is [`finally`](fn@finally). What is new: tasks run on all
 //! cores, so what they share is `Send` and behind a lock or a channel. Every function side by side: [`guide::from_asyncio`].
 //!
 //! ```
@@ -64,7 +64,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! **From Tokio.** [`spawn`], [`timeout`], `select!` and `tokio::sync` are what you know. Instead of `abort` there is [`cancel`](TaskRef::cancel), which a task may
+//! **From Tokio.** [`spawn`], [`timeout`](fn@timeout), `select!` and `tokio::sync` are what you know. Instead of `abort` there is [`cancel`](TaskRef::cancel), which a task may
 //! catch to clean up with awaits; instead of `JoinSet`, [`TaskGroup`], which cannot be left before its children have ended; and the end of `main` waits for all tasks. What has
 //! another name, and what behaves differently: [`guide::from_tokio`]. Libraries that need Tokio: [`guide::works_with`].
 //!
@@ -117,11 +117,11 @@
 //! | start work | [`create_task`], [`spawn`], [`TaskBuilder`], [`Handle::create_task`] |
 //! | hold it: wait, cancel, name, ask | [`Task`], [`TaskRef`], [`TaskError`] |
 //! | fill a result in by hand | [`Promise`] |
-//! | wait for several | [`gather`], [`try_gather`], [`wait`], [`as_completed`], [`race`], [`staggered_race`] |
+//! | wait for several | [`gather`](fn@gather), [`try_gather`], [`wait`](fn@wait), [`as_completed`](fn@as_completed), [`race`](fn@race), [`staggered_race`] |
 //! | keep work inside of a scope | [`TaskGroup`], [`ExceptionGroup`] |
-//! | clean up in any case | [`finally`] |
-//! | bound it in time | [`timeout`], [`timeout_at`], [`wait_for`], [`TimeoutScope`] |
-//! | cancel, and be cancelled | [`Task::cancel`](TaskRef::cancel), [`catch_cancelled`], [`CancelledError::reraise`], [`shield`], [`CancelScope`] |
+//! | clean up in any case | [`finally`](fn@finally) |
+//! | bound it in time | [`timeout`](fn@timeout), [`timeout_at`], [`wait_for`], [`TimeoutScope`] |
+//! | cancel, and be cancelled | [`Task::cancel`](TaskRef::cancel), [`catch_cancelled`], [`CancelledError::reraise`], [`finally`](fn@finally), [`shield`](fn@shield), [`CancelScope`] |
 //! | pass time | [`sleep`], [`sleep_until`], [`yield_now`] |
 //! | have a value follow a task | [`context_var!`], [`ContextVar`], [`Context`] |
 //! | block a thread, not a worker | [`to_thread`], [`RunInExecutor`], [`thread_cancelled`] |
@@ -190,7 +190,7 @@ pub use task_set::TaskLike;
 pub use timeout::{Timeout, TimeoutError, TimeoutScope, TimeoutStateError, timeout, timeout_at, wait_for};
 pub use wait::{ReturnWhen, WaitMany, wait};
 
-/// Runs an `async fn`, usually `main`, on a runtime of its own, as [`run`] does.
+/// Runs an `async fn`, usually `main`, on a runtime of its own, as [`run`](fn@run) does.
 ///
 /// # Examples
 ///

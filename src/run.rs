@@ -520,6 +520,13 @@ impl RunnerBuilder {
     /// report comes without it.
     ///
     /// There only with the feature `stuck-stacks`; except on Linux on x86-64, [`build`](Self::build) fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runner = runtime::Runner::builder().workers(1).debug(true).stuck_stacks(true).build();
+    /// assert_eq!(runner.is_ok(), cfg!(all(target_os = "linux", target_arch = "x86_64")));
+    /// ```
     #[cfg(feature = "stuck-stacks")]
     pub fn stuck_stacks(mut self, stacks: bool) -> Self {
         self.config.stuck_stacks = stacks;

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A task, or a task that is borrowed: what [`wait`](crate::wait) and [`as_completed`](crate::as_completed) take.
+/// A task, or a task that is borrowed: what [`wait`](fn@crate::wait) and [`as_completed`](fn@crate::as_completed) take.
 ///
 /// # Examples
 ///

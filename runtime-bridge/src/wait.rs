@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long a wait looks at the task before it goes to sleep: about what falling asleep and being woken cost together.
 const SPIN: Duration = Duration::from_micros(30);
 
-/// Waits for a [`Task`] from a thread that may block: one of the program's own, or a function given to [`to_thread`](crate::to_thread).
+/// Waits for a [`Task`] from a thread that may block: one of the program's own, or a function given to [`to_thread`](fn@crate::to_thread).
 ///
 /// In asyncio this is `concurrent.futures.Future.result()`.
 ///

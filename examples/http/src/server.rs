@@ -7,6 +7,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use runtime::hyper::{Io, Timer};
 use runtime::{CancelledError, Handle, TaskGroup, TimeoutScope, cancel_when, sleep};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -45,7 +46,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
     let grace = app.settings().grace;
     // Around the whole group, so that it ends the connections too. It gets its deadline when the service stops.
     let limit = TimeoutScope::never();
-    let served = limit.run(TaskGroup::<()>::scope(async |connections| {
+    let served = limit.run(TaskGroup::run(async |connections| {
         let stopped = async {
             stop.await;
             CancelledError::new("the service stops")
@@ -56,13 +57,12 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
         drop(listener);
         app.stop();
         let _over = limit.reschedule(Some(Handle::current().time() + grace));
-        Ok(())
     }));
     if served.await.is_ok() { Drained::All } else { Drained::Cut }
 }
 
 /// Takes connections in for ever, no more at a time than there are places.
-async fn accept(listener: &TcpListener, connections: &TaskGroup<()>, app: &Arc<App>) {
+async fn accept(listener: &TcpListener, connections: &TaskGroup<Infallible>, app: &Arc<App>) {
     let places = Arc::new(Semaphore::new(app.settings().connections));
     loop {
         let place = places.clone().acquire_owned().await.expect("never closed");

@@ -79,6 +79,20 @@ impl PollTimes {
     }
 
     /// How long they took together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Config, Engine, Handle};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new(Config { workers: 1, poll_times: true, ..Config::default() }).unwrap();
+    /// let times = engine.run(async {
+    ///     runtime_core::yield_now().await;
+    ///     Handle::current().metrics().poll_times.unwrap()
+    /// });
+    /// assert!(times.unwrap().sum() > Duration::ZERO);
+    /// ```
     pub fn sum(&self) -> Duration {
         self.sum
     }

@@ -49,6 +49,19 @@ pub struct Metrics {
 }
 
 /// What one worker has done so far.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Handle, create_task, testing};
+///
+/// testing::block_on(async {
+///     create_task(async {}).await.unwrap();
+///     let metrics = Handle::current().metrics();
+///     assert_eq!(metrics.workers.len(), 1);
+///     assert!(metrics.workers[0].polls > 0);
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerMetrics {
@@ -73,6 +86,19 @@ pub struct WorkerMetrics {
 }
 
 /// What the timers have done so far. `sleep` and what is built on it arm one each, unless the moment has passed already.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Handle, sleep, testing};
+/// use std::time::Duration;
+///
+/// testing::block_on(async {
+///     sleep(Duration::from_millis(1)).await;
+///     let timers = Handle::current().metrics().timers;
+///     assert_eq!((timers.armed, timers.fired, timers.pending()), (1, 1, 0));
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimerMetrics {
@@ -92,6 +118,16 @@ impl TimerMetrics {
 }
 
 /// The threads for blocking functions; all zero before the first of these.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Handle, testing};
+///
+/// testing::block_on(async {
+///     assert_eq!(Handle::current().metrics().blocking.threads, 0, "no function has been given to a thread");
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockingMetrics {

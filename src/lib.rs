@@ -74,6 +74,7 @@ mod gather;
 mod group;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod inspect;
 mod interrupt;
 mod race;
 mod run;

@@ -151,6 +151,7 @@ mod group;
 pub mod guide;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+mod inspect;
 mod interrupt;
 mod race;
 mod run;

@@ -1,5 +1,6 @@
 //! `run` and `Runner`: where a program enters the runtime and leaves it.
 
+use crate::inspect::{Opened, Openings};
 use crate::interrupt::{self, Seen, Watch};
 use parking_lot::Mutex;
 use runtime_bridge::{BlockingConfig, configure};
@@ -115,6 +116,8 @@ fn because(error: &CancelledError) -> String {
 pub struct Runner {
     /// The runtime.
     engine: Engine,
+    /// Shows it to the outside, if that is asked for; goes after it, for a shutdown may hang as well.
+    _opened: Option<Opened>,
     /// The context of the runs, as the last one left it.
     context: Mutex<Context>,
     /// Whether Ctrl-C cancels what is run.
@@ -418,6 +421,12 @@ pub struct RunnerBuilder {
     handle_interrupts: Option<bool>,
     /// The pool for blocking functions.
     blocking: BlockingConfig,
+    /// Whether pictures go to stderr on a signal, if it was set.
+    inspect_on_signal: Option<bool>,
+    /// Whether the command `runtime-inspect` is answered, if it was set.
+    inspect_socket: Option<bool>,
+    /// Whether polls are recorded, if it was set.
+    inspect: Option<bool>,
 }
 
 impl RunnerBuilder {
@@ -428,6 +437,9 @@ impl RunnerBuilder {
             debug: None,
             handle_interrupts: None,
             blocking: BlockingConfig::default(),
+            inspect_on_signal: None,
+            inspect_socket: None,
+            inspect: None,
         }
     }
 
@@ -566,8 +578,8 @@ impl RunnerBuilder {
     }
 
     /// Whether every poll of every task is recorded: pictures of the runtime then show, without asking any task, how often it was polled, since
-    /// when it is suspended, what created it, and all that it awaits. The default is no, for it costs a lock and a few comparisons for
-    /// each poll.
+    /// when it is suspended, what created it, and all that it awaits. The default is whether `RUNTIME_INSPECT` has the
+    /// word `record`. It costs a lock and a few comparisons for each poll.
     ///
     /// # Examples
     ///
@@ -587,7 +599,38 @@ impl RunnerBuilder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn inspect(mut self, inspect: bool) -> Self {
-        self.config.inspect = inspect;
+        self.inspect = Some(inspect);
+        self
+    }
+
+    /// Whether a picture of the runtime, with all stacks, goes to stderr on `SIGQUIT` (Ctrl-\ at a terminal), as far as the program does not
+    /// handle that signal itself. The default is whether the environment variable `RUNTIME_INSPECT`, words with commas between them,
+    /// has the word `signal`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// let runner = runtime::Runner::builder().workers(1).inspect_on_signal(true).build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inspect_on_signal(mut self, inspect: bool) -> Self {
+        self.inspect_on_signal = Some(inspect);
+        self
+    }
+
+    /// Whether the command `runtime-inspect` is answered, which shows from outside what this runtime does: over a Unix socket in a directory that
+    /// only the user of this process may enter. The default is whether `RUNTIME_INSPECT` has the word `socket`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// let runner = runtime::Runner::builder().workers(1).inspect_socket(true).build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inspect_socket(mut self, inspect: bool) -> Self {
+        self.inspect_socket = Some(inspect);
         self
     }
 
@@ -595,8 +638,8 @@ impl RunnerBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings contradict each other, the name of the threads has a NUL in it, or `RUNTIME_WORKERS` is no number;
-    /// otherwise what the system said when a thread could not be made.
+    /// `InvalidInput` when the settings contradict each other, the name of the threads has a NUL in it, `RUNTIME_WORKERS` is no number,
+    /// or `RUNTIME_INSPECT` has other words than `signal`, `socket` and `record`; otherwise what the system said when a thread could not be made.
     ///
     /// # Examples
     ///
@@ -611,10 +654,18 @@ impl RunnerBuilder {
             None => workers_from_environment()?.unwrap_or(self.config.workers),
         };
         let debug = self.debug.unwrap_or_else(debug_from_environment);
-        let engine = Engine::new(Config { workers, debug, ..self.config })?;
+        let openings = Openings::from_environment()?;
+        let openings = Openings {
+            signal: self.inspect_on_signal.unwrap_or(openings.signal),
+            socket: self.inspect_socket.unwrap_or(openings.socket),
+            record: self.inspect.unwrap_or(openings.record),
+        };
+        let engine = Engine::new(Config { workers, debug, inspect: openings.record, ..self.config })?;
         configure(&engine.handle(), self.blocking);
+        let opened = Opened::new(&engine.handle(), openings)?;
         Ok(Runner {
             engine,
+            _opened: opened,
             context: Mutex::new(Context::current()),
             handle_interrupts: self.handle_interrupts.unwrap_or(false),
             interrupted: AtomicBool::new(false),

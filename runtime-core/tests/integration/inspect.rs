@@ -48,7 +48,7 @@ everywhere! {
         task.await.unwrap();
     }
 
-    async fn i_07_limits_keep_the_innermost_frames() {
+    async fn i_07_and_i_10_limits_keep_the_innermost_frames() {
         let (promise, lost) = Promise::new();
         let task = create_task(middle(lost));
         settled(&[task.task_ref()]).await;

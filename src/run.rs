@@ -319,7 +319,8 @@ impl Runner {
     ///
     /// # Panics
     ///
-    /// When called by a worker of a runtime, and while another thread is in `run`.
+    /// When called by a worker of a runtime, by a function given to [`to_thread`](crate::to_thread) of this one, and while another thread is
+    /// in `run`.
     ///
     /// # Examples
     ///
@@ -378,6 +379,30 @@ impl Drop for KeptContext<'_> {
 ///
 /// let runner = Runner::builder().workers(1).virtual_time(true).build()?;
 /// runner.run(sleep(Duration::from_secs(3600))).unwrap(); // does not take an hour
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Example: all settings
+///
+/// ```
+/// use runtime::Runner;
+/// use std::time::Duration;
+///
+/// let runner = Runner::builder()
+///     .workers(2)
+///     .thread_name("io")
+///     .thread_stack_size(1 << 20)
+///     .max_blocking_threads(8)
+///     .blocking_keep_alive(Duration::from_secs(1))
+///     .eager_tasks(true)
+///     .debug(true)
+///     .slow_poll_threshold(Duration::from_millis(10))
+///     .handle_interrupts(false)
+///     .shutdown_grace(Duration::from_secs(5))
+///     .build()?;
+/// assert_eq!(runner.handle().workers(), 2);
+/// let task = runner.run(async { runtime::create_task(async { 1 }) }).unwrap();
+/// assert!(task.done(), "it began eagerly, and ended");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -533,12 +558,38 @@ impl RunnerBuilder {
         self
     }
 
+    /// Whether every poll of every task is recorded: pictures of the runtime then show, without asking any task, how often it was polled, since
+    /// when it is suspended, what created it, and all that it awaits. The default is no, for it costs a lock and a few comparisons for
+    /// each poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{Promise, Runner, call_graph, create_task, yield_now};
+    ///
+    /// let runner = Runner::builder().workers(1).inspect(true).build()?;
+    /// let picture = runner.run(async {
+    ///     let (promise, lost) = Promise::<()>::new();
+    ///     let task = create_task(async { lost.await });
+    ///     yield_now().await;
+    ///     let picture = call_graph();
+    ///     drop((promise, task));
+    ///     picture
+    /// });
+    /// assert!(picture.unwrap().to_string().contains("awaits the promise"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inspect(mut self, inspect: bool) -> Self {
+        self.config.inspect = inspect;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings contradict each other or `RUNTIME_WORKERS` is no number; otherwise what the
-    /// system said when a thread could not be made.
+    /// `InvalidInput` when the settings contradict each other, the name of the threads has a NUL in it, or `RUNTIME_WORKERS` is no number;
+    /// otherwise what the system said when a thread could not be made.
     ///
     /// # Examples
     ///

@@ -53,6 +53,11 @@ const SHORT_JOB: Duration = Duration::from_micros(50);
 /// Set in `cover` while a sentry is posted; the bits below count watchers.
 const SENTRY: usize = 1 << (usize::BITS - 1);
 
+thread_local! {
+    /// The pool that this thread is one of.
+    static SERVES: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
 /// How many threads can run at once.
 static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
 
@@ -79,7 +84,7 @@ pub struct BlockingConfig {
     pub max_threads: usize,
     /// How long a thread without work is kept.
     pub keep_alive: Duration,
-    /// What the names of the threads begin with; a number follows.
+    /// What the names of the threads begin with; a number follows. NUL characters are left out.
     pub thread_name: String,
     /// The stack size of the threads, in bytes; `None` is the standard library's.
     pub thread_stack_size: Option<usize>,
@@ -269,7 +274,12 @@ impl Pool {
         Arc::new(Self {
             // Relaxed: only has to be unique.
             serial: SERIAL.fetch_add(1, Relaxed),
-            config: BlockingConfig { max_threads: config.max_threads.max(1), ..config },
+            config: BlockingConfig {
+                max_threads: config.max_threads.max(1),
+                // A thread cannot be given a name with a NUL in it.
+                thread_name: config.thread_name.replace('\0', ""),
+                ..config
+            },
             sender,
             jobs,
             cover: CachePadded::new(AtomicUsize::new(0)),
@@ -356,6 +366,7 @@ impl Pool {
 
     /// The life of a thread, which begins as a watcher.
     fn serve(self: Arc<Self>, number: u64, look: Look) {
+        SERVES.set(Some(self.serial));
         let bunk = Arc::new(Bunk { number, thread: thread::current(), summoned: AtomicBool::new(false) });
         let mut summoned = Some(look);
         loop {
@@ -638,6 +649,10 @@ impl Extension for Attached {
 
     fn is_closed(&self) -> bool {
         self.0.has_ended()
+    }
+
+    fn is_current(&self) -> bool {
+        SERVES.get() == Some(self.0.serial)
     }
 
     fn close_timeout(&self) -> Option<Duration> {

@@ -89,7 +89,7 @@ fn what(task: &TaskRef) -> &'static str {
 }
 
 fn is_callback(task: &TaskRef) -> bool {
-    task.header().kind == Kind::Callback
+    task.header().kind() == Kind::Callback
 }
 
 fn report(message: String, task: TaskRef, elapsed: Duration, worker: usize) -> ExceptionContext {

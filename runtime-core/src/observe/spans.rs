@@ -30,11 +30,11 @@ pub(crate) struct TaskSpan {
 
 /// Makes the span of a new task whose future is so large; false if nobody is interested.
 pub(crate) fn attach(task: &Header, size: usize) -> bool {
-    let kind = match task.kind {
+    let kind = match task.kind() {
         Kind::Task => "task",
         // The future itself stays on the stack of `run`: its size is not known here.
         Kind::Main => "main",
-        Kind::Callback | Kind::Promise => return false,
+        Kind::Callback | Kind::Promise | Kind::Thread => return false,
     };
     let name = task.cold_if_any().and_then(|cold| cold.inner.lock().name.clone());
     let span = tracing::trace_span!(
@@ -44,7 +44,7 @@ pub(crate) fn attach(task: &Header, size: usize) -> bool {
         kind,
         task.name = name.as_deref(),
         task.id = task.id,
-        size.bytes = (task.kind == Kind::Task).then_some(size),
+        size.bytes = (task.kind() == Kind::Task).then_some(size),
         loc.file = task.location.file(),
         loc.line = task.location.line(),
         loc.col = task.location.column(),

@@ -14,7 +14,6 @@ use crate::observe::counters::{Counter, Counters};
 use crate::observe::debug::{Board, Watchdog};
 use crate::report::Reporter;
 use crate::task::cell::Header;
-use crate::task::cold::Callback;
 use crate::task::error::TaskError;
 use crate::task::handle::is_listed;
 use crate::task::registry::{Count, Counts, Shard};
@@ -176,7 +175,7 @@ impl Shared {
     /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.
     pub(crate) fn push_from_outside(&self, task: Notified) {
         self.remotes[worker::foreign_place(self.workers())].injected.up_shared();
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             self.push_pinned(task);
         } else {
             self.injector.push(task);
@@ -313,9 +312,9 @@ impl Schedule for Shared {
         self.reporter.unretrieved(task, error);
     }
 
-    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<Callback>) {
+    fn run_callbacks(&self, task: &TaskRef) {
         let shared = self.this.upgrade().expect("a worker of the runtime keeps it");
-        crate::report::queue_callbacks(&shared, task, callbacks);
+        crate::report::queue_callbacks(&shared, task);
     }
 
     fn is_closing(&self, kind: Kind) -> bool {
@@ -324,6 +323,10 @@ impl Schedule for Shared {
             Life::Closing | Life::ClosingAgain => is_listed(kind),
             Life::Draining | Life::DrainingAgain | Life::Closed => true,
         }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now()
     }
 }
 

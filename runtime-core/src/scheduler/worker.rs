@@ -8,7 +8,6 @@ use crate::loom::static_thread_local;
 use crate::observe::counters::Counters;
 use crate::observe::debug::Watched;
 use crate::task::harness::{self, Ran};
-use crate::task::memory::FreeLists;
 use crate::task::{Kind, Notified};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
@@ -95,8 +94,6 @@ pub(crate) struct Worker {
     counters: Arc<CachePadded<Counters>>,
     /// Whether polls are looked at one by one, because the configuration asks for what only that can tell.
     observing: bool,
-    /// Memory of ended tasks.
-    memory: FreeLists,
     random: Random,
 }
 
@@ -121,15 +118,14 @@ pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R)
     }
 }
 
+/// Makes the worker before current again.
 struct Left {
     before: *const (),
-    memory: *const FreeLists,
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
         current::set_worker(self.before);
-        current::set_free_lists(self.memory);
     }
 }
 
@@ -149,7 +145,6 @@ impl Worker {
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
             observing,
-            memory: FreeLists::new(),
             random,
         }
     }
@@ -174,10 +169,7 @@ impl Worker {
 
     /// Makes this thread the worker while `f` runs.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _left = Left {
-            before: current::set_worker(std::ptr::from_ref(self).cast()),
-            memory: current::set_free_lists(&raw const self.memory),
-        };
+        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()) };
         let parker = &self.shared.remotes[self.index].parker;
         parker.adopt_thread();
         if let Some(board) = &self.shared.remotes[self.index].board {
@@ -203,7 +195,7 @@ impl Worker {
     /// Takes a task that was woken or created here. Gives it back if only worker 0 may run it and this is another.
     #[inline]
     pub(crate) fn push_woken(&self, task: Notified) -> Option<Notified> {
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             return self.push_main(task);
         }
         self.counters().local_pushes.up();
@@ -217,7 +209,7 @@ impl Worker {
 
     /// Takes a task that was woken while it ran: behind everything that is ready here.
     fn push_yielded(&self, task: Notified) {
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             if let Some(task) = self.push_main(task) {
                 self.shared.push_from_outside(task);
             }

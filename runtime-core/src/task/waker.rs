@@ -14,6 +14,10 @@ pub(crate) static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake
 pub(crate) static TRACED: RawWakerVTable =
     RawWakerVTable::new(traced_clone, traced_wake, traced_wake_by_ref, traced_drop);
 
+/// For a poll in which somebody watches (`inspect`). Its clones are ordinary wakers. So whoever compares the waker that he has with the one of
+/// this poll finds another, and takes a clone: which is what is to be seen.
+static WATCHING: RawWakerVTable = RawWakerVTable::new(watched_clone, wake, watched_wake_by_ref, drop);
+
 /// The waker for a poll, which borrows the poller's hold on the task.
 #[inline]
 pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
@@ -22,29 +26,55 @@ pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), task.as_ref().waker_vtable()) })
 }
 
-fn is_ours(waker: &Waker) -> bool {
-    std::ptr::eq(waker.vtable(), &VTABLE) || is_traced(waker)
-}
-
 /// Whether it is a waker of a task with a span.
 #[inline]
 pub(crate) fn is_traced(waker: &Waker) -> bool {
     std::ptr::eq(waker.vtable(), &TRACED)
 }
 
+/// As [`borrowed`], for a poll that is watched.
+#[cold]
+pub(crate) fn watching(task: NonNull<Header>) -> ManuallyDrop<Waker> {
+    // SAFETY: as in `borrowed`.
+    ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), &WATCHING) })
+}
+
+/// Whether it is a waker of ours, and of no poll that is watched.
+#[inline]
+pub(crate) fn is_plain(waker: &Waker) -> bool {
+    is_our_table(waker.vtable())
+}
+
+/// Whether it is the waker of a poll that is watched.
+#[inline]
+pub(crate) fn is_watching(waker: &Waker) -> bool {
+    std::ptr::eq(waker.vtable(), &WATCHING)
+}
+
+/// Whether wakers with this table are ours.
+#[inline]
+pub(crate) fn is_our_table(vtable: *const RawWakerVTable) -> bool {
+    std::ptr::eq(vtable, &VTABLE) || std::ptr::eq(vtable, &TRACED)
+}
+
+/// The address of the task behind a waker, if it is one of ours.
+pub(crate) fn address_of(waker: &Waker) -> Option<usize> {
+    (is_plain(waker) || is_watching(waker)).then(|| waker.data().addr())
+}
+
 /// Whether this is a waker of that task.
 #[inline]
 pub(crate) fn is_of(waker: &Waker, task: NonNull<Header>) -> bool {
-    std::ptr::eq(waker.data(), task.as_ptr().cast()) && is_ours(waker)
+    std::ptr::eq(waker.data(), task.as_ptr().cast()) && is_plain(waker)
 }
 
 /// What the task behind a waker is, if it is one of ours.
 pub(crate) fn kind_of(waker: &Waker) -> Option<Kind> {
-    if !is_ours(waker) {
+    if !is_plain(waker) {
         return None;
     }
     // SAFETY: one of ours, and it keeps its task alive.
-    Some(unsafe { task(waker.data()).as_ref() }.kind)
+    Some(unsafe { task(waker.data()).as_ref() }.kind())
 }
 
 fn task(data: *const ()) -> NonNull<Header> {
@@ -56,6 +86,24 @@ unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the waker that is cloned keeps the task alive.
     unsafe { task(data).as_ref() }.state.ref_inc();
     RawWaker::new(data, &VTABLE)
+}
+
+unsafe fn watched_clone(data: *const ()) -> RawWaker {
+    crate::inspect::cloned(data);
+    // SAFETY: the caller's promise.
+    unsafe { if has_span(data) { traced_clone(data) } else { clone(data) } }
+}
+
+unsafe fn watched_wake_by_ref(data: *const ()) {
+    crate::inspect::woke_itself(data);
+    // SAFETY: the caller's promise.
+    unsafe { if has_span(data) { traced_wake_by_ref(data) } else { wake_by_ref(data) } }
+}
+
+/// Whether the task behind a waker of ours has a span.
+fn has_span(data: *const ()) -> bool {
+    // SAFETY: the waker keeps the task alive.
+    std::ptr::eq(unsafe { task(data).as_ref() }.waker_vtable(), &TRACED)
 }
 
 unsafe fn wake(data: *const ()) {

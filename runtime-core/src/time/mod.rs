@@ -9,6 +9,7 @@ pub(crate) mod sleep;
 
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 
+use crate::inspect;
 use crate::loom::Mutex;
 use crate::loom::atomic::AtomicU64;
 use crate::observe::TimerMetrics;
@@ -66,12 +67,15 @@ impl TimerShard {
 
     /// Whether the timer is still armed, with this waker. A waker that was replaced is given back to be dropped.
     pub(crate) fn renew(&self, key: Key, waker: &Waker) -> Renewed {
-        match self.wheel.lock().get_mut(key) {
-            None => return Renewed::Fired,
-            Some(armed) if armed.will_wake(waker) => return Renewed::Armed(None),
-            Some(_) => {}
-        }
-        let fresh = waker.clone();
+        let deadline = {
+            let mut wheel = self.wheel.lock();
+            match wheel.get_mut(key) {
+                None => return Renewed::Fired,
+                Some(armed) if armed.will_wake(waker) => return Renewed::Armed(None),
+                Some(_) => wheel.deadline(key),
+            }
+        };
+        let fresh = inspect::clone_for(waker, || inspect::Leaf::Timer(deadline));
         match self.wheel.lock().get_mut(key) {
             None => Renewed::Fired,
             Some(armed) => Renewed::Armed(Some(std::mem::replace(armed, fresh))),
@@ -93,6 +97,14 @@ impl TimerShard {
         to.fired += self.fired.get();
         to.cancelled += self.cancelled.get();
         to.armed += self.armed.get();
+    }
+
+    /// The timers of one page of the wheel, each with its deadline and the address of the task that it wakes; `None` behind the last page.
+    /// Locks for one page only, and calls nothing.
+    pub(crate) fn page(&self, page: usize) -> Option<Vec<(u64, usize)>> {
+        let wheel = self.wheel.lock();
+        let timers = wheel.page(page)?;
+        Some(timers.filter_map(|(when, waker)| Some((when, crate::task::waker::address_of(waker)?))).collect())
     }
 
     /// When to look next.

@@ -56,6 +56,7 @@ fn auto_traits() {
         PollTimes: true true true true;
         CallHandle: true true true false;
         OutsideWork: true true true false;
+        OutsidePause: true true true false;
         CancelScope: true true true false;
         Context: true true true false;
         ContextVar<u8>: true true true true;

@@ -32,6 +32,7 @@ mod drops;
 mod eager;
 mod fairness;
 mod foreign;
+mod inspect;
 mod introspection;
 mod main_future;
 mod metrics;

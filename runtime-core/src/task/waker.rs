@@ -26,10 +26,6 @@ pub(crate) fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::new(task.as_ptr().cast(), task.as_ref().waker_vtable()) })
 }
 
-fn is_ours(waker: &Waker) -> bool {
-    std::ptr::eq(waker.vtable(), &VTABLE) || is_traced(waker)
-}
-
 /// Whether it is a waker of a task with a span.
 #[inline]
 pub(crate) fn is_traced(waker: &Waker) -> bool {
@@ -46,7 +42,7 @@ pub(crate) fn watching(task: NonNull<Header>) -> ManuallyDrop<Waker> {
 /// Whether it is a waker of ours, and of no poll that is watched.
 #[inline]
 pub(crate) fn is_plain(waker: &Waker) -> bool {
-    std::ptr::eq(waker.vtable(), &VTABLE)
+    is_our_table(waker.vtable())
 }
 
 /// Whether it is the waker of a poll that is watched.
@@ -56,8 +52,9 @@ pub(crate) fn is_watching(waker: &Waker) -> bool {
 }
 
 /// Whether wakers with this table are ours.
+#[inline]
 pub(crate) fn is_our_table(vtable: *const RawWakerVTable) -> bool {
-    std::ptr::eq(vtable, &VTABLE)
+    std::ptr::eq(vtable, &VTABLE) || std::ptr::eq(vtable, &TRACED)
 }
 
 /// The address of the task behind a waker, if it is one of ours.
@@ -68,12 +65,12 @@ pub(crate) fn address_of(waker: &Waker) -> Option<usize> {
 /// Whether this is a waker of that task.
 #[inline]
 pub(crate) fn is_of(waker: &Waker, task: NonNull<Header>) -> bool {
-    std::ptr::eq(waker.data(), task.as_ptr().cast()) && is_ours(waker)
+    std::ptr::eq(waker.data(), task.as_ptr().cast()) && is_plain(waker)
 }
 
 /// What the task behind a waker is, if it is one of ours.
 pub(crate) fn kind_of(waker: &Waker) -> Option<Kind> {
-    if !is_ours(waker) {
+    if !is_plain(waker) {
         return None;
     }
     // SAFETY: one of ours, and it keeps its task alive.
@@ -94,13 +91,19 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 unsafe fn watched_clone(data: *const ()) -> RawWaker {
     crate::inspect::cloned(data);
     // SAFETY: the caller's promise.
-    unsafe { clone(data) }
+    unsafe { if has_span(data) { traced_clone(data) } else { clone(data) } }
 }
 
 unsafe fn watched_wake_by_ref(data: *const ()) {
     crate::inspect::woke_itself(data);
     // SAFETY: the caller's promise.
-    unsafe { wake_by_ref(data) }
+    unsafe { if has_span(data) { traced_wake_by_ref(data) } else { wake_by_ref(data) } }
+}
+
+/// Whether the task behind a waker of ours has a span.
+fn has_span(data: *const ()) -> bool {
+    // SAFETY: the waker keeps the task alive.
+    std::ptr::eq(unsafe { task(data).as_ref() }.waker_vtable(), &TRACED)
 }
 
 unsafe fn wake(data: *const ()) {

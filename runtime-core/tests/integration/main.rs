@@ -33,6 +33,7 @@ mod fairness;
 mod foreign;
 mod introspection;
 mod main_future;
+mod odd;
 mod panics;
 mod promise;
 mod scopes;

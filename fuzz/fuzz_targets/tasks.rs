@@ -120,8 +120,10 @@ impl Things {
             }
             11 => {
                 if let Some(mut task) = Self::take(&mut self.tasks, which) {
-                    let _ = task.result();
-                    self.tasks.push(task);
+                    // A result that was taken is not there for an await.
+                    if task.result().is_err() {
+                        self.tasks.push(task);
+                    }
                 }
             }
             12 => {

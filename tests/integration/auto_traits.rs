@@ -87,7 +87,7 @@ fn auto_traits_of_all_public_types() {
         Runner: true true true false;
         RunnerBuilder: true true true true;
         Scoped: true true true false;
-        Shield<u8>: true true true false;
+        Shield<u8>: true true true true;
         Sleep: true true true false;
         Task<u8>: true true true true;
         Task<std::cell::Cell<u8>>: true true true true;
@@ -103,7 +103,7 @@ fn auto_traits_of_all_public_types() {
         TimeoutError: true true true true;
         TimeoutScope: true true true false;
         TimeoutStateError: true true true true;
-        Token<u8>: true true true true;
+        Token<u8>: true true true false;
         Wait: true true true false;
         WaitMany<Task<u8>>: true true true false;
         YieldNow: true true true true;

@@ -36,6 +36,7 @@ mod inspect;
 mod introspection;
 mod main_future;
 mod metrics;
+mod odd;
 mod panics;
 mod promise;
 mod scopes;

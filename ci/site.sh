@@ -32,7 +32,7 @@ sed -i \
     -e 's|(\(\.\./\)*CONTRIBUTING\.md)|(contributing.md)|g' \
     -e 's|(\(\.\./\)*CHANGELOG\.md)|(changelog.md)|g' \
     -e 's|(docs/README\.md)|(reference.md)|g' \
-    -e 's|\[\([^]]*\)\](\(\.\./\)*\(examples\|benches\|runtime-core\|src\)/[^)]*)|\1|g' \
+    -e 's#\[\([^]]*\)\](\(\.\./\)*\(examples\|benches\|ci\|runtime-[a-z]*\|src\|tests\)/[^)]*)#\1#g' \
     $source/pages/*.md
 
 cat >$source/pages/reference.md <<'END'

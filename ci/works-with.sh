@@ -12,13 +12,13 @@ export CARGO_TARGET_DIR
 
 case "${1-test}" in
 test)
-    cargo test --locked --manifest-path works-with/Cargo.toml
-    cargo test --locked --manifest-path examples/http/Cargo.toml
+    cargo test --manifest-path works-with/Cargo.toml
+    cargo test --manifest-path examples/http/Cargo.toml
     ;;
 lint)
     for package in works-with examples/http; do
         cargo fmt --manifest-path $package/Cargo.toml --check
-        cargo clippy --locked --manifest-path $package/Cargo.toml --all-targets -- -D warnings
+        cargo clippy --manifest-path $package/Cargo.toml --all-targets -- -D warnings
     done
     cargo clippy --package runtime --all-features --all-targets -- -D warnings
     ;;

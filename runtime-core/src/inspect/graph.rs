@@ -19,6 +19,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a task does at the moment.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Handle, TaskState, create_task, testing};
+///
+/// testing::block_on(async {
+///     let task = create_task(async {});
+///     let graph = Handle::current().call_graph();
+///     assert_eq!(graph.get(task.id()).unwrap().state, TaskState::Created);
+///     assert_eq!(TaskState::Created.to_string(), "not started");
+/// });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskState {
@@ -74,6 +87,22 @@ impl fmt::Display for TaskState {
 }
 
 /// What is waited for.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Awaits, Handle, create_task, testing, yield_now};
+///
+/// testing::block_on(async {
+///     let inner = create_task(std::future::pending::<()>());
+///     let id = inner.id();
+///     let outer = create_task(inner);
+///     yield_now().await;
+///     yield_now().await;
+///     let graph = Handle::current().call_graph();
+///     assert_eq!(graph.get(outer.id()).unwrap().awaits[0].what, Awaits::Task(id));
+/// });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Awaits {
@@ -127,6 +156,23 @@ impl fmt::Display for Awaits {
 }
 
 /// One place where a task waits.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Await, Handle, create_task, testing, yield_now};
+///
+/// testing::block_on(async {
+///     let inner = create_task(std::future::pending::<()>());
+///     let id = inner.id();
+///     let outer = create_task(inner);
+///     yield_now().await;
+///     yield_now().await;
+///     let graph = Handle::current().call_graph();
+///     let place: &Await = &graph.get(outer.id()).unwrap().awaits[0];
+///     assert_eq!((place.tasks(), place.via), ([id].as_slice(), None));
+/// });
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Await {
@@ -194,6 +240,23 @@ fn timer(deadline: Option<u64>, clock: Option<&Clock>) -> Awaits {
 }
 
 /// A task in a [`CallGraph`].
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Handle, TaskReport, create_task, testing, yield_now};
+///
+/// testing::block_on(async {
+///     let inner = create_task(std::future::pending::<()>());
+///     let id = inner.id();
+///     let outer = create_task(inner);
+///     yield_now().await;
+///     yield_now().await;
+///     let graph = Handle::current().call_graph();
+///     let report: &TaskReport = graph.get(id).unwrap();
+///     assert_eq!((report.awaited_by.as_slice(), report.cancelling), ([outer.id()].as_slice(), 0));
+/// });
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TaskReport {
@@ -236,6 +299,18 @@ impl TaskReport {
 }
 
 /// A worker in a [`CallGraph`].
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Handle, WorkerReport, testing};
+///
+/// testing::block_on(async {
+///     let graph = Handle::current().call_graph();
+///     let worker: &WorkerReport = &graph.workers()[0];
+///     assert_eq!((worker.index, worker.asleep), (0, false));
+/// });
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct WorkerReport {
@@ -265,6 +340,20 @@ pub struct WorkerReport {
 ///     let graph = Handle::current().call_graph();
 ///     assert_eq!(graph.get(id).unwrap().awaited_by, [outer.id()]);
 ///     assert!(graph.to_string().contains("outer"));
+/// });
+/// ```
+///
+/// # Example: other views
+///
+/// ```
+/// use runtime_core::{Handle, TaskBuilder, testing};
+///
+/// testing::block_on(async {
+///     let waits = TaskBuilder::new().name("waits").create_task(std::future::pending::<()>());
+///     let graph = Handle::current().call_graph();
+///     assert!(graph.roots().any(|task| task.id == waits.id()));
+///     assert!(graph.table().to_string().contains("waits"));
+///     assert!(graph.limit(0).to_string().contains("waits"));
 /// });
 /// ```
 #[derive(Debug, Clone)]
@@ -756,6 +845,14 @@ pub async fn format_call_graph(task: Option<&TaskRef>, limit: Option<usize>) -> 
 /// # Cancellation
 ///
 /// As [`capture_call_graph`].
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{print_call_graph, testing};
+///
+/// testing::block_on(print_call_graph(None, Some(3)));
+/// ```
 pub async fn print_call_graph(task: Option<&TaskRef>, limit: Option<usize>) {
     let text = format_call_graph(task, limit).await;
     // Not `eprint!`, which panics when stderr is closed.

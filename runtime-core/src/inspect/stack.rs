@@ -13,6 +13,24 @@ use std::time::Duration;
 pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// One function on a stack.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{StackFrame, create_task, sleep, testing, yield_now};
+/// use std::time::Duration;
+///
+/// async fn nap() {
+///     sleep(Duration::MAX).await;
+/// }
+///
+/// testing::block_on(async {
+///     let task = create_task(nap());
+///     yield_now().await;
+///     let frames: Vec<StackFrame> = task.stack().await.awaits()[0].frames();
+///     assert!(frames.iter().any(|frame| frame.function.contains("nap")));
+/// });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StackFrame {
@@ -72,6 +90,21 @@ fn shorten(file: &str) -> &str {
 ///     let stack = task.stack().await;
 ///     assert_eq!(stack.awaits().len(), 1);
 ///     assert!(stack.to_string().contains("nap"), "{stack}");
+/// });
+/// ```
+///
+/// # Example: the state alone
+///
+/// ```
+/// use runtime_core::{TaskState, create_task, sleep, testing, yield_now};
+/// use std::time::Duration;
+///
+/// testing::block_on(async {
+///     let task = create_task(sleep(Duration::MAX));
+///     yield_now().await;
+///     let stack = task.stack().await.limit(0);
+///     assert_eq!(*stack.state(), TaskState::Suspended { since: None });
+///     assert!(stack.awaits()[0].frames().is_empty());
 /// });
 /// ```
 #[derive(Debug, Clone)]
@@ -191,6 +224,14 @@ impl TaskRef {
     /// # Cancellation
     ///
     /// As [`stack`](Self::stack).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{current_task, testing};
+    ///
+    /// testing::block_on(async { current_task().unwrap().print_stack(Some(3)).await });
+    /// ```
     pub async fn print_stack(&self, limit: Option<usize>) {
         let text = self.get_stack(limit).await.to_string();
         // Not `eprint!`, which panics when stderr is closed.

@@ -1,8 +1,9 @@
 //! `gather` and `try_gather`: several futures at once, as tasks, and all their results.
 
+use crate::child::create_child;
 use crate::task_set::TaskSet;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, awaiting_via, create_task, intercept};
+use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, awaiting_via, intercept};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -373,7 +374,7 @@ where
         let mut tasks = Vec::new();
         // Not `map`: a closure would be the creation place instead of the caller.
         for future in self {
-            tasks.push(create_task(future));
+            tasks.push(create_child(future));
         }
         TaskVec { tasks: TaskSet::new("gather", tasks) }
     }
@@ -498,7 +499,7 @@ macro_rules! tuple {
 
             #[track_caller]
             fn into_children(self) -> Self::Children {
-                TaskTuple { tasks: ($(create_task(self.$place),)+), given: 0 }
+                TaskTuple { tasks: ($(create_child(self.$place),)+), given: 0 }
             }
         }
 

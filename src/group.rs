@@ -12,6 +12,7 @@
 //!
 //! The group's lock is held for a few instructions, never while a child is cancelled, woken or dropped.
 
+use crate::catch_panic::CatchPanic;
 use crate::exception_group::{ExceptionGroup, Failure};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
@@ -20,6 +21,7 @@ use runtime_core::{
     catch_cancelled, current_task, intercept, not_awaiting,
 };
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -113,6 +115,50 @@ impl<E> ChildOutput<E> for () {
 
     fn into_result(self) -> Result<(), E> {
         Ok(())
+    }
+}
+
+impl TaskGroup<Infallible> {
+    /// As [`scope`](Self::scope), for children and a body that have no errors: the body just gives its value.
+    ///
+    /// # Errors
+    ///
+    /// [`ExceptionGroup`] with the panics, if there was any; and an empty one when the group was ended by [`cancel`](Self::cancel) and the
+    /// body gave no value.
+    ///
+    /// # Panics
+    ///
+    /// As [`scope`](Self::scope).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`scope`](Self::scope).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{TaskGroup, yield_now};
+    ///
+    /// # runtime::run(async {
+    /// let sum = TaskGroup::run(async |group| {
+    ///     group.create_task(yield_now());
+    ///     let one = group.create_task(async { Ok(1) });
+    ///     one.await.unwrap() + 2
+    /// })
+    /// .await;
+    /// assert_eq!(sum.unwrap(), 3);
+    /// # });
+    /// ```
+    pub async fn run<T, B, F>(body: B) -> Result<T, ExceptionGroup<Infallible>>
+    where
+        B: FnOnce(TaskGroup<Infallible>) -> F,
+        F: Future<Output = T>,
+    {
+        Self::scope(|group| {
+            let body = body(group);
+            async { Ok(body.await) }
+        })
+        .await
     }
 }
 
@@ -375,7 +421,7 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let abort = Aborted(Arc::clone(&group.shared));
-    let body = CatchPanic { future: body(group.clone()) };
+    let body = CatchPanic::new(body(group.clone()));
     match catch_cancelled(cancel_when(body, abort)).await {
         Ok(Ok(Ok(Ok(value)))) => Body::Value(value),
         Ok(Ok(Ok(Err(error)))) => Body::Failed(Failure::Error(error)),
@@ -553,26 +599,6 @@ impl<E> Trigger for Aborted<E> {
         drop(state);
         drop(old);
         Poll::Pending
-    }
-}
-
-pin_project! {
-    /// Yields a panic of the future as a value.
-    struct CatchPanic<F> {
-        #[pin]
-        future: F,
-    }
-}
-
-impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, PanicError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(PanicError::new(payload))),
-        }
     }
 }
 

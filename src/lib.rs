@@ -56,7 +56,7 @@
 //! | block a thread, not a worker | [`to_thread`], [`RunInExecutor`], [`thread_cancelled`] |
 //! | come in from a thread | [`run_coroutine_threadsafe`], [`BlockingResult`], [`Handle`] |
 //! | run callbacks | [`Handle::call_soon`], [`Handle::call_later`], [`TaskRef::add_done_callback`] |
-//! | look around | [`current_task`], [`all_tasks`], [`Handle::set_exception_handler`] |
+//! | look around | [`current_task`], [`all_tasks`], [`Handle::metrics`], [`Handle::set_exception_handler`] |
 //! | see where everything is | [`call_graph`], [`TaskRef::stack`], [`print_call_graph`], [`Handle::call_graph_with_stacks`] |
 //! | test | [`#[test]`](macro@test), with virtual time and seeds; [`testing`] |
 //! | write a combinator of one's own | [`intercept`], [`cancel_when`]; the vocabulary itself uses no more |
@@ -69,11 +69,16 @@
 //! * A blocking function is not interrupted either; it can ask ([`thread_cancelled`]).
 
 mod as_completed;
+mod catch_panic;
+mod child;
 mod exception_group;
+mod finally;
 mod gather;
 mod group;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod inspect;
 mod interrupt;
 mod race;
@@ -86,6 +91,7 @@ mod wait;
 
 pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
 pub use exception_group::{ExceptionGroup, Failure};
+pub use finally::finally;
 pub use gather::{Children, Gather, GatherOutcomes, IntoChildren, TryChildren, TryGather, gather, try_gather};
 pub use group::{ChildOutput, GroupClosed, GroupTask, TaskGroup};
 pub use race::{race, staggered_race};
@@ -97,7 +103,8 @@ pub use runtime_core::ExceptionContext;
 pub use runtime_core::Promise;
 pub use runtime_core::context_var;
 pub use runtime_core::{Await, Awaits, CallGraph, StackFrame, TaskReport, TaskStack, TaskState, WorkerReport};
-pub use runtime_core::{CallHandle, Handle, OutsideWork, all_tasks, current_task};
+pub use runtime_core::{BlockingMetrics, Metrics, PollTimes, TimerMetrics, WorkerMetrics};
+pub use runtime_core::{CallHandle, Handle, OutsidePause, OutsideWork, all_tasks, current_task};
 pub use runtime_core::{CallbackId, Task, TaskBuilder, TaskId, TaskRef, Wait, create_task, spawn};
 pub use runtime_core::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 pub use runtime_core::{CancelledError, InvalidStateError, PanicError, TaskError};

@@ -449,18 +449,67 @@ impl RunnerBuilder {
         self
     }
 
-    /// Whether slow polls and the like are reported. The default is the environment variable `RUNTIME_DEBUG`: on if it is set and neither
-    /// empty nor `0`.
+    /// Whether polls that take long are reported to the exception handler: each when it is over, and a worker that is stuck in one also while it is, by
+    /// a thread that exists for this only. Costs two looks at the clock and two locks for every poll. The default is the environment
+    /// variable `RUNTIME_DEBUG`: on if it is set and neither empty nor `0`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{ExceptionContext, Runner, TaskBuilder};
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let runner = Runner::builder().workers(1).debug(true).slow_poll_threshold(Duration::from_millis(1)).build()?;
+    /// let (tell, told) = channel();
+    /// runner.handle().set_exception_handler(Some(move |report: &ExceptionContext| tell.send(report.to_string()).unwrap()));
+    /// runner.run(async move {
+    ///     let blocks = async move { told.recv() }; // as no task should
+    ///     let report = TaskBuilder::new().name("blocks").create_task(blocks).await.unwrap().unwrap();
+    ///     assert!(report.starts_with("worker 0 has been in a poll for "), "{report}");
+    ///     assert!(report.contains("and still is; task blocks created at "), "{report}");
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "set_debug")]
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = Some(debug);
         self
     }
 
-    /// A poll of at least this length is slow; the default is 100 milliseconds.
+    /// A poll of at least this length is slow, in [debug mode](Self::debug); the default is 100 milliseconds. It is real time, also where the runtime's is virtual.
     #[doc(alias = "slow_callback_duration")]
     pub fn slow_poll_threshold(mut self, threshold: Duration) -> Self {
         self.config.slow_poll_threshold = threshold;
+        self
+    }
+
+    /// Whether the lengths of polls are counted, for [`Metrics::poll_times`](crate::Metrics::poll_times); the default is no. Costs two looks at the
+    /// clock for every poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runner = runtime::Runner::builder().workers(1).poll_times(true).build()?;
+    /// runner.run(async {}).unwrap();
+    /// assert_eq!(runner.handle().metrics().poll_times.unwrap().count(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn poll_times(mut self, count: bool) -> Self {
+        self.config.poll_times = count;
+        self
+    }
+
+    /// Whether the report of a worker that is stuck in a poll says what its thread is doing, function by function; needs [debug mode](Self::debug).
+    ///
+    /// The thread is interrupted by a real-time signal for that, one that nobody had a handler for when the runtime was built. The handler does nothing but copy
+    /// the stack; still, system calls of foreign code that do not expect a signal may fail with `EINTR`. Where the thread does not answer, the
+    /// report comes without it.
+    ///
+    /// There only with the feature `stuck-stacks`; except on Linux on x86-64, [`build`](Self::build) fails.
+    #[cfg(feature = "stuck-stacks")]
+    pub fn stuck_stacks(mut self, stacks: bool) -> Self {
+        self.config.stuck_stacks = stacks;
         self
     }
 

@@ -1,7 +1,8 @@
 //! `shield`: a cancellation of the one who waits does not reach what is waited for.
 
+use crate::child::create_child;
 use pin_project_lite::pin_project;
-use runtime_core::{Task, TaskError, awaiting_via, create_task};
+use runtime_core::{Task, TaskError, awaiting_via};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -45,7 +46,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    Shield { task: create_task(future) }
+    Shield { task: create_child(future) }
 }
 
 pin_project! {

@@ -30,5 +30,6 @@ async fn main() {
     }
     let audit = TaskBuilder::new().name("audit").create_task(audit(accounts, report));
     println!("waiting for both");
-    gather((transfer, audit)).await;
+    let (transferred, audited) = gather((transfer, audit)).await;
+    transferred.and(audited).expect("neither panics");
 }

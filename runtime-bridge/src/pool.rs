@@ -29,7 +29,7 @@
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use runtime_core::{Extension, Handle};
+use runtime_core::{Extension, Handle, Metrics};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
@@ -642,6 +642,17 @@ impl Extension for Attached {
 
     fn close_timeout(&self) -> Option<Duration> {
         self.0.config.close_timeout
+    }
+
+    fn count(&self, metrics: &mut Metrics) {
+        let blocking = &mut metrics.blocking;
+        (blocking.threads, blocking.idle) = {
+            let crew = self.0.crew.lock();
+            (crew.threads, crew.idle.len())
+        };
+        blocking.queued = self.0.jobs.len();
+        // Relaxed: for reports only.
+        blocking.finished = self.0.finished.load(Relaxed) as u64;
     }
 
     fn still_busy(&self) -> String {

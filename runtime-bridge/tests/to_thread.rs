@@ -461,6 +461,56 @@ fn a_virtual_clock_stands_still_while_a_function_is_queued_or_runs() {
 }
 
 #[test]
+fn a_virtual_clock_moves_to_where_the_wait_of_a_function_ends_and_no_further() {
+    let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    engine
+        .run(async {
+            let hour = Duration::from_secs(3600);
+            let handle = Handle::current();
+            let start = handle.time();
+            let late = create_task(sleep(3 * hour));
+            for round in 0..50 {
+                let inside = handle.clone();
+                let function = to_thread(move || {
+                    let before = inside.time();
+                    let (quick, slow) = (inside.create_task(sleep(hour / 200)), inside.create_task(sleep(hour / 100)));
+                    slow.blocking_result().unwrap();
+                    // What has ended meanwhile, and what never needed any time.
+                    quick.blocking_result().unwrap();
+                    inside.create_task(async {}).blocking_result().unwrap();
+                    let nested = inside.run_in_executor(|| 7);
+                    assert_eq!(nested.blocking_result().unwrap(), 7);
+                    inside.time() - before
+                });
+                assert_eq!(function.await.unwrap(), hour / 100, "round {round}");
+            }
+            assert_eq!(handle.time() - start, hour / 2);
+            late.await.unwrap();
+        })
+        .unwrap();
+    engine.close();
+}
+
+#[test]
+fn a_virtual_clock_stands_still_for_a_function_that_waits_for_another_runtime() {
+    let other = Engine::new(Config { workers: 2, ..Config::default() }).unwrap();
+    let foreign = other.handle();
+    let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    engine
+        .run(async {
+            let start = Handle::current().time();
+            let sleeper = create_task(sleep(Duration::from_secs(3600)));
+            let waits = foreign.create_task(sleep(Duration::from_millis(2)));
+            to_thread(move || waits.blocking_result().unwrap()).await.unwrap();
+            assert_eq!(Handle::current().time(), start);
+            drop(sleeper);
+        })
+        .unwrap();
+    engine.close();
+    other.close();
+}
+
+#[test]
 fn a_pool_that_is_idle_uses_no_time() {
     on(2, async {
         to_thread(|| ()).await.unwrap();
@@ -490,4 +540,30 @@ fn closing_with_nothing_used_and_with_idle_threads_is_quick() {
     on(2, async {});
     on(2, async { to_thread(|| ()).await.unwrap() });
     assert!(start.elapsed() < BlockingConfig::default().keep_alive, "idle threads are sent home, not waited out");
+}
+
+#[test]
+fn threads_and_what_waits_for_them_are_in_the_metrics() {
+    on(1, async {
+        let metrics = || Handle::current().metrics().blocking;
+        assert_eq!((metrics().threads, metrics().queued, metrics().finished), (0, 0, 0));
+        limit_threads(1);
+        let (sender, receiver) = channel::<()>();
+        let (begins, began) = channel();
+        let first = to_thread(move || {
+            begins.send(()).unwrap();
+            receiver.recv().unwrap();
+        });
+        began.recv().unwrap();
+        let second = to_thread(|| {});
+        assert_eq!((metrics().threads, metrics().idle, metrics().queued, metrics().finished), (1, 0, 1, 0));
+        sender.send(()).unwrap();
+        first.await.unwrap();
+        second.await.unwrap();
+        assert_eq!((metrics().threads, metrics().queued), (1, 0));
+        // A thread counts its job when it has told of its end.
+        while metrics().finished < 2 {
+            thread::yield_now();
+        }
+    });
 }

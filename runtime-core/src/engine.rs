@@ -8,6 +8,8 @@
 
 use crate::context::Context as VarContext;
 use crate::handle::Handle;
+use crate::observe::Metrics;
+use crate::observe::debug::Watchdog;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::queue::{self, LocalQueue, Random};
 use crate::scheduler::worker::{self, Worker};
@@ -17,7 +19,7 @@ use crate::task::Schedule;
 use crate::task::builder::{Options, create};
 use crate::task::error::{CancelledError, TaskError};
 use crate::task::state::Claim;
-use crate::task::{Kind, Notified, TaskRef, harness};
+use crate::task::{Kind, Notified, TaskRef, harness, memory};
 use parking_lot::Mutex;
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -44,10 +46,13 @@ pub struct Config {
     pub thread_name: String,
     /// The stack size of the worker threads, in bytes.
     pub thread_stack_size: Option<usize>,
-    /// Whether slow polls and the like are reported.
+    /// Whether polls that take long are reported to the exception handler: when they are over, and by a thread of its own while they are not.
     pub debug: bool,
-    /// A poll of at least this length is slow.
+    /// A poll of at least this length is slow, in debug mode.
     pub slow_poll_threshold: Duration,
+    /// Whether the report of a worker that is stuck, in debug mode, has the stack of its thread. The thread is interrupted by a signal for it: system calls
+    /// in foreign code that do not expect that may fail with `EINTR`. Needs Linux on x86-64 and the feature `stuck-stacks`.
+    pub stuck_stacks: bool,
     /// How long the shutdown waits for tasks; `None` is without limit.
     pub shutdown_grace: Option<Duration>,
     /// Whether time is virtual; needs a single worker.
@@ -56,6 +61,8 @@ pub struct Config {
     pub seed: Option<u64>,
     /// Whether tasks start eagerly unless told otherwise.
     pub eager_tasks: bool,
+    /// Whether the lengths of polls are counted: see [`PollTimes`](crate::PollTimes). Costs two looks at the clock for every poll.
+    pub poll_times: bool,
     /// Whether every poll is recorded, for pictures of the runtime: see [`TaskReport`](crate::TaskReport).
     pub inspect: bool,
 }
@@ -68,10 +75,12 @@ impl Default for Config {
             thread_stack_size: None,
             debug: false,
             slow_poll_threshold: Duration::from_millis(100),
+            stuck_stacks: false,
             shutdown_grace: None,
             virtual_time: false,
             seed: None,
             eager_tasks: false,
+            poll_times: false,
             inspect: false,
         }
     }
@@ -91,7 +100,11 @@ impl Config {
                 wrong("a seed needs `workers` to be 1: with several, the order cannot be repeated")
             }
             _ => Ok(()),
+        }?;
+        if self.stuck_stacks && !self.debug {
+            return wrong("`stuck_stacks` needs `debug`: nobody looks after stuck workers otherwise");
         }
+        Ok(())
     }
 }
 
@@ -145,6 +158,7 @@ impl Engine {
         // Relaxed: only has to be unique.
         let shared = Shared::new(NEXT.fetch_add(1, Relaxed), config, stealers);
         report::register_runtime(&shared);
+        memory::runtime_began();
         let mut workers = queues.into_iter().enumerate();
         let (_, first) = workers.next().expect("at least one worker");
         let first = Box::new(Parked(Worker::new(Arc::clone(&shared), 0, first)));
@@ -154,6 +168,7 @@ impl Engine {
             let thread = spawn_worker(&engine.shared, index, queue)?;
             engine.threads.lock().push(thread);
         }
+        Watchdog::start(&engine.shared)?;
         Ok(engine)
     }
 
@@ -250,11 +265,15 @@ impl Engine {
         });
         let threads = std::mem::take(&mut *self.threads.lock());
         join_workers(&self.shared, threads);
+        if let Some(watchdog) = &self.shared.watchdog {
+            watchdog.stop();
+        }
         let last = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
         if let Slot::Free(worker) = last {
             worker.0.enter(|| discard(&worker.0));
         }
         report::forget_runtime(self.shared.id);
+        memory::runtime_ended();
     }
 
     /// Takes worker 0 for as long as `f` runs.
@@ -325,10 +344,13 @@ impl Engine {
             threads: Mutex::new(std::mem::take(&mut *self.threads.lock())),
         };
         let name = format!("{}-close", self.shared.config.thread_name);
-        let closer = thread::Builder::new().name(name).spawn(move || drop(engine));
+        // Not dropped with the closure if no thread comes: that would bring us back here.
+        let engine = ManuallyDrop::new(engine);
+        let closer = thread::Builder::new().name(name).spawn(move || drop(ManuallyDrop::into_inner(engine)));
         if let Err(error) = closer {
-            let message =
-                format!("a runtime was dropped where it cannot be closed, and no thread could be made for it: {error}");
+            let message = format!(
+                "a runtime was dropped where it cannot be closed, and no thread could be made for it; it is left as it is: {error}"
+            );
             self.shared.reporter.report(&ExceptionContext::new(message));
         }
     }
@@ -458,7 +480,7 @@ fn run_main<F: Future>(
 
 /// Phase 2: one request for every task, then waits for all; with a grace period, not longer than that. Callbacks run as long as there are
 /// tasks, whose clean-up may need them (SD-01); those still to come are dropped then.
-fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
+pub(crate) fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
     let shared = worker.shared();
     sweep_all(shared, sweeping);
     worker.run_until(deadline, || shared.is_deserted(|counts| counts.users));
@@ -527,7 +549,7 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
 
 /// Phase 5: takes in nothing more, drops and names what is left. Every worker does it when it ends: one that was left behind, stuck in a poll, finds the
 /// task of that poll idle now, and has to end it before the runtime goes (R6).
-fn discard(worker: &Worker) {
+pub(crate) fn discard(worker: &Worker) {
     let shared = worker.shared();
     for remote in &shared.remotes {
         remote.tasks.close();
@@ -543,7 +565,7 @@ fn discard(worker: &Worker) {
             return;
         }
         // Woken, and not in a queue yet: some thread is between the two (R6).
-        thread::yield_now();
+        crate::loom::thread::yield_now();
     }
 }
 
@@ -585,6 +607,11 @@ pub trait Extension: Any + Send + Sync {
         None
     }
 
+    /// Adds its numbers to a snapshot.
+    fn count(&self, metrics: &mut Metrics) {
+        let _ = metrics;
+    }
+
     /// What to report when that was not long enough.
     fn still_busy(&self) -> String {
         String::from("a part of the runtime did not end in time")
@@ -623,6 +650,11 @@ impl Extensions {
 
     fn all(&self) -> Vec<Arc<dyn Extension>> {
         self.attached.lock().iter().map(|(_, extension)| Arc::clone(extension)).collect()
+    }
+
+    /// Has all of them add their numbers.
+    pub(crate) fn count(&self, metrics: &mut Metrics) {
+        self.all().iter().for_each(|extension| extension.count(metrics));
     }
 
     pub(crate) fn stop(&self) {

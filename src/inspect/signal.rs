@@ -1,6 +1,6 @@
 //! The picture on `SIGQUIT` (Ctrl-\ at a terminal), to stderr.
 //!
-//! Only where the signal has its default disposition: a program that handles it itself keeps what it has. The handler writes a byte into
+//! Only where the program does not handle the signal itself: then it keeps what it has. The handler writes a byte into
 //! a pipe; a thread that reads it does the rest, and stays for the life of the process.
 
 use parking_lot::Mutex;
@@ -58,7 +58,8 @@ impl State {
             self.pipe = Some(writer);
         }
         let before = current_action()?;
-        if before.sa_sigaction != libc::SIG_DFL {
+        // A shell lets what it runs in the background ignore the signal; that is not the program's wish.
+        if ![libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
             // The program's own.
             return Ok(());
         }
@@ -99,12 +100,12 @@ fn serve(mut reader: PipeReader) {
 /// The handler. Uses only what POSIX lists as async-signal-safe, and a lock-free atomic.
 extern "C" fn on_signal(_signal: libc::c_int) {
     let byte = [b'q'];
-    // SAFETY: `errno` of this thread is saved and put back: the write below may change it, when the pipe is full of signals.
-    let errno = unsafe { *errno() };
+    // SAFETY: this thread's own. Saved and put back, for the write below may change it, when the pipe is full of signals.
+    let before = unsafe { *errno() };
     // SAFETY: one byte, from the stack, into a pipe that is never closed, whose reader takes all that comes.
     unsafe { libc::write(WRITER.load(Relaxed), byte.as_ptr().cast(), 1) };
     // SAFETY: as above.
-    unsafe { *errno() = errno };
+    unsafe { *errno() = before };
 }
 
 #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "hurd", target_os = "redox"))]

@@ -112,7 +112,8 @@ fn a_blocked_worker_is_named_while_no_worker_can_answer() {
     let (text, _) = program.ask_until("pstree", &["'log writer': running", "worker 0 is stuck in one poll", &created]);
     let line = text.lines().find(|line| line.contains("'log writer'")).unwrap();
     assert!(line.contains(&created), "{text}");
-    assert!(String::from_utf8(program.ask("stats").stdout).unwrap().contains("tasks 2"));
+    assert_eq!(text.matches(": running").count(), 1, "main waits for its turn: {text}");
+    assert!(String::from_utf8(program.ask("stats").stdout).unwrap().contains("tasks alive: 2"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod hangs;
+mod metrics;
 mod tour;
 #[cfg(unix)]
 mod treesum;

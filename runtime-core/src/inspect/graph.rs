@@ -16,7 +16,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// What a task does at the moment.
@@ -25,7 +24,7 @@ use std::time::{Duration, Instant};
 pub enum TaskState {
     /// It has not had its first poll.
     Created,
-    /// It waits for a worker. (One that has just called `yield_now` may be shown as running.)
+    /// It waits for a worker; or, seldom, it runs, and has just started another task eagerly, which is shown as running in its place.
     Ready,
     /// A worker polls it.
     Running,
@@ -43,7 +42,8 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    pub(super) fn of(task: &TaskRef, state: Snapshot, since: Option<Duration>) -> Self {
+    /// `running` are the addresses of the tasks that workers run.
+    pub(super) fn of(task: &TaskRef, state: Snapshot, since: Option<Duration>, running: &[usize]) -> Self {
         match () {
             () if state.has(COMPLETE) => match task.ended_as() {
                 Ended::Value => Self::Finished,
@@ -52,8 +52,9 @@ impl TaskState {
             },
             () if task.header().kind().is_promise() => Self::Suspended { since: None },
             () if !state.has(STARTED) => Self::Created,
-            () if state.has(RUNNING) => Self::Running,
-            () if state.has(NOTIFIED) => Self::Ready,
+            () if running.contains(&task.as_raw().as_ptr().addr()) => Self::Running,
+            // One that has yielded keeps `RUNNING` while it waits for its turn.
+            () if state.has(NOTIFIED | RUNNING) => Self::Ready,
             () => Self::Suspended { since },
         }
     }
@@ -389,7 +390,7 @@ pub(super) struct Picture {
     /// The task that the picture is of, if it is of one.
     center: Option<TaskId>,
     /// Polls of the workers at the beginning.
-    polls: Vec<u32>,
+    polls: Vec<u64>,
 }
 
 impl Picture {
@@ -402,7 +403,7 @@ impl Picture {
         }
         tasks.sort_unstable_by_key(TaskRef::id);
         tasks.dedup();
-        let polls = shared.remotes.iter().map(|remote| remote.polls.load(Relaxed)).collect();
+        let polls = shared.remotes.iter().map(|remote| remote.counters.polls.get()).collect();
         let (edges, timers) = (vec![Vec::new(); tasks.len()], vec![Vec::new(); tasks.len()]);
         let groups = vec![None; tasks.len()];
         let center = more.map(TaskRef::id);
@@ -464,8 +465,9 @@ impl Picture {
         let has_stacks = answers.is_some();
         let mut answers = answers.unwrap_or_default().into_iter();
         let workers = self.workers(has_stacks);
+        let running = self.shared.running();
         let mut tasks: Vec<TaskReport> =
-            (0..self.tasks.len()).map(|place| self.report(place, answers.next().flatten())).collect();
+            (0..self.tasks.len()).map(|place| self.report(place, answers.next().flatten(), &running)).collect();
         if has_stacks {
             // Those that have ended meanwhile.
             let ended = [TaskState::Finished, TaskState::Cancelled, TaskState::Panicked];
@@ -489,16 +491,16 @@ impl Picture {
 
     fn workers(&self, waited: bool) -> Vec<WorkerReport> {
         let remotes = self.shared.remotes.iter().zip(&self.polls).enumerate();
-        let report = |(index, (remote, before)): (usize, (&crossbeam_utils::CachePadded<_>, &u32))| {
+        let report = |(index, (remote, before)): (usize, (&crossbeam_utils::CachePadded<_>, &u64))| {
             let remote: &crate::scheduler::Remote = remote;
             let asleep = self.shared.idle.is_asleep(index);
-            let moved = asleep || remote.polls.load(Relaxed) != *before;
+            let moved = asleep || remote.counters.polls.get() != *before;
             WorkerReport { index, asleep, moves: waited.then_some(moved) }
         };
         remotes.map(report).collect()
     }
 
-    fn report(&self, place: usize, answer: Option<Answer>) -> TaskReport {
+    fn report(&self, place: usize, answer: Option<Answer>, running: &[usize]) -> TaskReport {
         let task = &self.tasks[place];
         let header = task.header();
         let state = header.state.load();
@@ -511,7 +513,7 @@ impl Picture {
         let answer = answer.flatten();
         let shown = match &answer {
             Some(_) if !state.has(COMPLETE) => TaskState::Suspended { since },
-            _ => TaskState::of(task, state, since),
+            _ => TaskState::of(task, state, since, running),
         };
         let (parent, polls) = (record.as_ref().map(|record| record.0), record.as_ref().map(|record| record.1));
         let recorded = record.map(|(_, polls, _, awaits)| (polls, awaits)).filter(|(polls, _)| *polls > 0);

@@ -107,7 +107,8 @@ impl CancelledError {
     /// Makes the cancellation pending again: it is delivered at the next suspension of the code that goes on from here.
     ///
     /// For combinators that caught a cancellation but have to return something more urgent first, as a task group does
-    /// with the failures of its children. No request is counted. Outside of any task it does nothing.
+    /// with the failures of its children. No request is counted. Outside of any task it does nothing. A task that returns
+    /// without another suspension ends with its value, unless a new request has come: this one has been delivered before.
     ///
     /// # Examples
     ///

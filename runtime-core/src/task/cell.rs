@@ -120,6 +120,8 @@ struct Vtable {
     hook: unsafe fn(&TaskRef),
     schedule: unsafe fn(NonNull<Header>),
     dealloc: unsafe fn(NonNull<Header>),
+    /// Whether anything happens when the value is dropped.
+    output_needs_drop: bool,
 }
 
 struct VtableOf<F, S, H>(PhantomData<(F, S, H)>);
@@ -135,6 +137,7 @@ impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
         hook: hook::<F, S, H>,
         schedule: schedule::<S>,
         dealloc: dealloc::<F, S, H>,
+        output_needs_drop: std::mem::needs_drop::<F::Output>(),
     };
 }
 
@@ -269,6 +272,26 @@ pub(crate) unsafe fn poll_future(task: NonNull<Header>, cx: &mut Context<'_>) ->
 pub(crate) unsafe fn drop_stage_of(task: NonNull<Header>) {
     // SAFETY: as in `poll_future`.
     unsafe { (task.as_ref().vtable.drop_stage)(task) }
+}
+
+/// Whether there is an outcome that was not taken.
+///
+/// # Safety
+///
+/// The caller has the right to the outcome (R3).
+pub(crate) unsafe fn has_outcome(task: NonNull<Header>) -> bool {
+    // SAFETY: as in `poll_future`.
+    !unsafe { (task.as_ref().vtable.outcome)(task) }.is_null()
+}
+
+/// Whether anything happens when a value of the task's type is dropped.
+///
+/// # Safety
+///
+/// The header is alive.
+pub(crate) unsafe fn output_needs_drop(task: NonNull<Header>) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { task.as_ref() }.vtable.output_needs_drop
 }
 
 /// Stores a failure as the outcome. The stage must be empty.

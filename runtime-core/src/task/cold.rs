@@ -2,6 +2,7 @@
 
 use super::TaskRef;
 use super::error::CancelledError;
+use super::state::{COMPLETE, LISTENERS, State};
 use crate::context::Context;
 use crate::loom::Mutex;
 use crate::scope::WakeList;
@@ -30,6 +31,8 @@ pub(crate) struct ColdInner {
     pub(crate) tries: u16,
     /// What to run when the task has ended.
     pub(crate) callbacks: Vec<Callback>,
+    /// Who runs them.
+    pub(crate) draining: Draining,
     /// Who else waits for the end.
     pub(crate) waiters: Waiters,
     /// The number of the next callback.
@@ -51,11 +54,13 @@ pub(crate) struct Latest {
     /// The stamp that was passed on last, or is to be; 0 for none.
     pub(crate) stamp: u64,
     pub(crate) came_round: bool,
+    /// It is the sweep's, noted when the sweep had come to the task, but not yet as far as its request.
+    pub(crate) left_to_sweep: bool,
 }
 
 impl Latest {
     pub(crate) fn new(request: CancelledError, stamp: u64) -> Self {
-        Self { request, stamp, came_round: false }
+        Self { request, stamp, came_round: false, left_to_sweep: false }
     }
 
     /// The request comes again; true if those that pass it on need to know.
@@ -74,6 +79,18 @@ impl Latest {
         }
         lower
     }
+}
+
+/// Who runs the callbacks of a task. Never two at once, so that those added later stay behind those added before, on however many workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Draining {
+    /// The completer will see to it.
+    #[default]
+    AtTheEnd,
+    /// Work that takes them out is queued or runs.
+    Queued,
+    /// The task has ended, and nobody runs any: who adds one sees to it.
+    Nobody,
 }
 
 /// A done callback with the context it was added in (CV-04).
@@ -141,7 +158,52 @@ impl Waiters {
     }
 }
 
+impl ColdInner {
+    /// Somebody listens from now on; true if the task has ended. Called under the lock.
+    pub(crate) fn listen(&mut self, state: &State) -> bool {
+        let before = state.set(LISTENERS);
+        let complete = before.has(COMPLETE);
+        if complete && !before.has(LISTENERS) {
+            // The completer found no listeners, and does not come.
+            self.draining = Draining::Nobody;
+        }
+        complete
+    }
+
+    /// Whether the caller has to queue the work that runs the callbacks: the task has ended, there are some, and nobody else does.
+    #[must_use]
+    pub(crate) fn begin_draining(&mut self) -> bool {
+        let begins = self.draining == Draining::Nobody && !self.callbacks.is_empty();
+        if begins {
+            self.draining = Draining::Queued;
+        }
+        begins
+    }
+}
+
 impl Cold {
+    /// Takes out all callbacks that wait. `None` when there are none: then the work is over.
+    pub(crate) fn next_round(&self) -> Option<Vec<Callback>> {
+        let mut inner = self.inner.lock();
+        let callbacks = std::mem::take(&mut inner.callbacks);
+        if callbacks.is_empty() {
+            inner.draining = Draining::Nobody;
+            return None;
+        }
+        Some(callbacks)
+    }
+
+    /// A round is over: true if none was added meanwhile, and the work is over with it.
+    #[must_use]
+    pub(crate) fn end_if_drained(&self) -> bool {
+        let mut inner = self.inner.lock();
+        let drained = inner.callbacks.is_empty();
+        if drained {
+            inner.draining = Draining::Nobody;
+        }
+        drained
+    }
+
     pub(crate) fn new() -> Self {
         Self { inner: Mutex::new(ColdInner::default()), wakes: std::sync::OnceLock::new() }
     }

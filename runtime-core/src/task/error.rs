@@ -3,9 +3,13 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 
+use crate::loom::static_thread_local;
 use parking_lot::Mutex;
+use std::cell::{Cell, RefCell};
 
 /// Why a [`Task`](crate::Task) has no value.
 ///
@@ -37,7 +41,13 @@ impl TaskError {
 
     /// Whether the task ended with a panic.
     pub fn is_panicked(&self) -> bool {
-        matches!(self, Self::Panicked(_))
+        match self {
+            Self::Cancelled(_) => false,
+            Self::Panicked(panic) => {
+                panic.0.look();
+                true
+            }
+        }
     }
 }
 
@@ -188,6 +198,9 @@ impl Error for CancelledError {}
 /// Copies share the payload; [`into_payload`](Self::into_payload) takes it out once, for
 /// [`resume_unwind`](std::panic::resume_unwind).
 ///
+/// One that came from a task and that nobody has looked at (printed, asked, gone on panicking with) is reported if it ends as a part of
+/// another task's value that nobody reads.
+///
 /// # Examples
 ///
 /// ```
@@ -204,6 +217,36 @@ struct Payload {
     message: Option<Box<str>>,
     /// What was thrown, until somebody takes it.
     value: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Somebody has looked at it. Relaxed throughout: it guards no data, and is read for a decision when the last copy goes.
+    seen: AtomicBool,
+}
+
+impl Payload {
+    fn look(&self) {
+        self.seen.store(true, Relaxed);
+    }
+}
+
+static_thread_local! {
+    /// Whether an outcome that nobody reads is being dropped on this thread.
+    static COLLECTS: Cell<bool> = Cell::new(false)
+}
+
+static_thread_local! {
+    /// The panics that nobody has seen, and that went with it.
+    static UNREAD: RefCell<Vec<PanicError>> = RefCell::new(Vec::new())
+}
+
+/// Runs `code`, which drops an outcome that nobody reads; gives the panics that nobody has seen and of which it dropped the last copy.
+///
+/// `code` must not unwind.
+pub(crate) fn collect_unread<R>(code: impl FnOnce() -> R) -> (R, Vec<PanicError>) {
+    let before = COLLECTS.with(|collects| collects.replace(true));
+    let result = code();
+    COLLECTS.with(|collects| collects.set(before));
+    // A thread that is being torn down collects nothing.
+    let unread = UNREAD.try_with(|unread| std::mem::take(&mut *unread.borrow_mut()));
+    (result, unread.unwrap_or_default())
 }
 
 impl PanicError {
@@ -213,16 +256,18 @@ impl PanicError {
             .downcast_ref::<&str>()
             .map(|text| Box::from(*text))
             .or_else(|| payload.downcast_ref::<String>().map(|text| text.clone().into_boxed_str()));
-        Self(Arc::new(Payload { message, value: Mutex::new(Some(payload)) }))
+        Self(Arc::new(Payload { message, value: Mutex::new(Some(payload)), seen: AtomicBool::new(false) }))
     }
 
     /// What the panic said, when it was text.
     pub fn message(&self) -> Option<&str> {
+        self.0.look();
         self.0.message.as_deref()
     }
 
     /// The payload, the first time any copy is asked.
     pub fn into_payload(self) -> Option<Box<dyn Any + Send>> {
+        self.0.look();
         self.0.value.lock().take()
     }
 
@@ -242,6 +287,13 @@ impl PanicError {
 
 impl Drop for Payload {
     fn drop(&mut self) {
+        if !*self.seen.get_mut() && COLLECTS.with(Cell::get) {
+            let value = Mutex::new(self.value.get_mut().take());
+            let same = Self { message: self.message.take(), value, seen: AtomicBool::new(true) };
+            // On a thread that is being torn down it just goes.
+            let _ = UNREAD.try_with(|unread| unread.borrow_mut().push(PanicError(Arc::new(same))));
+            return;
+        }
         // A payload is a user's value: a panic in its destructor is not allowed to take anybody else along.
         if let Some(payload) = self.value.get_mut().take() {
             drop_quietly(payload);

@@ -162,18 +162,18 @@ impl TaskRef {
         let context = VarContext::current();
         let mut callback = Callback { id: 0, context, function: Box::new(callback) };
         let cold = self.header().cold();
-        let id = {
+        let (id, begin) = {
             let mut inner = cold.inner.lock();
             inner.next_callback += 1;
             callback.id = inner.next_callback;
             let id = callback.id;
-            if !self.header().state.set(state::LISTENERS).has(state::COMPLETE) {
-                inner.callbacks.push(callback);
-                return CallbackId(id);
-            }
-            id
+            inner.callbacks.push(callback);
+            let ended = inner.listen(&self.header().state);
+            (id, ended && inner.begin_draining())
         };
-        crate::report::run_callbacks_of(self, vec![callback]);
+        if begin {
+            crate::report::run_callbacks_of(self);
+        }
         CallbackId(id)
     }
 
@@ -182,6 +182,9 @@ impl TaskRef {
         let Some(cold) = self.header().cold_if_any() else { return false };
         let removed = {
             let mut inner = cold.inner.lock();
+            if self.done() {
+                return false;
+            }
             let place = inner.callbacks.iter().position(|callback| callback.id == id.0);
             place.map(|place| inner.callbacks.remove(place))
         };
@@ -304,7 +307,7 @@ impl Wait {
         }
         // Under the lock that the completer takes after it has set `COMPLETE` and seen `LISTENERS`: either it finds the
         // waker, or this sees `COMPLETE`.
-        let complete = self.task.header().state.set(state::LISTENERS).has(state::COMPLETE);
+        let complete = inner.listen(&self.task.header().state);
         drop(inner);
         drop(old);
         complete

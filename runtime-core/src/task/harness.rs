@@ -2,14 +2,16 @@
 //! stand in the module page of [`task`](super).
 
 use super::cell::{self, Header};
-use super::cold::Latest;
-use super::error::{CancelledError, PanicError, TaskError, drop_caught};
+use super::cold::{Draining, Latest};
+use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
 use super::handle::TaskRef;
 use super::state::{self, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
 use crate::inspect::{self, Watch};
+use crate::loom::static_thread_local;
 use crate::scope::{RootPoll, poll_root};
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -118,15 +120,11 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     run_hook(&task_ref);
     tell_joiner(task, before);
     if before.has(state::LISTENERS) {
-        tell_listeners(&task_ref, |callbacks| scheduler.run_callbacks(&task_ref, callbacks));
+        tell_listeners(&task_ref, || scheduler.run_callbacks(&task_ref));
     }
     if !before.has(state::JOIN_INTEREST) {
         // (R3) nobody will take the outcome: it is ours.
-        if let Some(error) = discard_outcome(task)
-            && !before.has(state::RETRIEVED)
-        {
-            scheduler.unretrieved(&task_ref, error);
-        }
+        discard_outcome(task, before, |error| scheduler.unretrieved(&task_ref, error));
     }
     drop(ManuallyDrop::into_inner(task_ref));
 }
@@ -174,32 +172,45 @@ pub(crate) fn wake_caught(waker: Waker) {
     drop(woken.map_err(PanicError::new));
 }
 
-fn tell_listeners(task: &TaskRef, run: impl FnOnce(Vec<super::cold::Callback>)) {
+fn tell_listeners(task: &TaskRef, run_callbacks: impl FnOnce()) {
     let Some(cold) = task.header().cold_if_any() else { return };
-    let (callbacks, waiters, traces) = {
+    let (waiters, traces, begin) = {
         let mut inner = cold.inner.lock();
-        (std::mem::take(&mut inner.callbacks), inner.waiters.take_all(), std::mem::take(&mut inner.traces))
+        inner.draining = Draining::Nobody;
+        (inner.waiters.take_all(), std::mem::take(&mut inner.traces), inner.begin_draining())
     };
     drop(traces);
     for waker in waiters {
         wake_caught(waker);
     }
-    if !callbacks.is_empty() {
-        run(callbacks);
+    if begin {
+        run_callbacks();
     }
 }
 
-/// Drops an outcome that nobody will take; gives the failure that so stays unread, be it the outcome's or its destructor's.
+/// Drops an outcome that nobody will take, and tells of the failures that so stay unread, unless the outcome was `RETRIEVED` in
+/// `state`: its own, that of its destructor, and panics of other tasks in the value that nobody has looked at (a shield's task has that of
+/// the task behind it as its value).
 ///
 /// The caller owns the outcome (R3).
-fn discard_outcome(task: NonNull<Header>) -> Option<TaskError> {
+fn discard_outcome(task: NonNull<Header>, state: state::Snapshot, unread: impl Fn(TaskError)) {
+    // SAFETY: as below.
+    let discard = || catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
+    if state.has(state::RETRIEVED) {
+        drop(discard().map_err(PanicError::new));
+        return;
+    }
     // SAFETY: (R3), by the caller.
     let error = unsafe { cell::error_of(task) };
-    // SAFETY: as above.
-    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
-    match dropped {
-        Ok(()) => error.filter(TaskError::is_panicked),
+    // SAFETY: the caller's reference stands.
+    let may_hold_failures = unsafe { cell::output_needs_drop(task) };
+    let (dropped, inside) = if may_hold_failures { collect_unread(discard) } else { (discard(), Vec::new()) };
+    let own = match dropped {
+        Ok(()) => error.filter(|error| matches!(error, TaskError::Panicked(_))),
         Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
+    };
+    for error in own.into_iter().chain(inside.into_iter().map(TaskError::Panicked)) {
+        unread(error);
     }
 }
 
@@ -277,8 +288,8 @@ fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool 
 fn find_again<'a>(header: &Header, latest: &'a mut Option<Latest>, error: &CancelledError) -> Option<&'a mut Latest> {
     let noted = latest.as_ref().is_some_and(|latest| latest.request.is_same(error));
     if !noted && error.is_same(&CancelledError::sweep()) && header.state.is_swept() {
-        // The sweep itself notes nothing, for it goes to all tasks there are.
-        *latest = Some(Latest::new(error.clone(), 0));
+        // The sweep itself notes nothing, for it goes to all tasks there are. It has made its request, or is just about to.
+        *latest = Some(Latest { left_to_sweep: true, ..Latest::new(error.clone(), 0) });
         return latest.as_mut();
     }
     latest.as_mut().filter(|_| noted)
@@ -374,10 +385,12 @@ pub(crate) fn sweep(header: &Header) {
         // SAFETY: borrowed from the caller's reference, `ManuallyDrop` gives none back.
         unsafe { TaskRef::from_raw(NonNull::from(header)) },
     );
-    // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`).
+    // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`): it has made the request, if it
+    // came before the bit above, and else has left it to us.
     let known = header.cold_if_any().is_some_and(|cold| {
         let inner = cold.inner.lock();
-        inner.latest.as_ref().is_some_and(|latest| latest.request.is_same(&CancelledError::sweep()))
+        let made = |latest: &Latest| !latest.left_to_sweep && latest.request.is_same(&CancelledError::sweep());
+        inner.latest.as_ref().is_some_and(made)
     });
     if known {
         header.state.count_another_request();
@@ -430,13 +443,10 @@ pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
     let before = set_complete(task.as_raw(), is_value);
     tell_joiner(task.as_raw(), before);
     if before.has(state::LISTENERS) {
-        tell_listeners(task, |callbacks| crate::report::run_callbacks_of(task, callbacks));
+        tell_listeners(task, || crate::report::run_callbacks_of(task));
     }
-    if !before.has(state::JOIN_INTEREST)
-        && let Some(error) = discard_outcome(task.as_raw())
-        && !before.has(state::RETRIEVED)
-    {
-        crate::report::unretrieved(task, error);
+    if !before.has(state::JOIN_INTEREST) {
+        discard_outcome(task.as_raw(), before, |error| crate::report::unretrieved(task, error));
     }
 }
 
@@ -498,18 +508,66 @@ pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
             let waker = unsafe { header.join_waker.take() };
             let _ = drop_caught(waker);
         }
-        DropJoin::Complete => {
-            // (R3) the outcome is the handle's, if it was not taken.
-            let retrieved = header.state.load().has(state::RETRIEVED);
-            if let Some(error) = discard_outcome(task.as_raw())
-                && !retrieved
-            {
-                crate::report::unretrieved(task, error);
-            }
-        }
+        // SAFETY: (R3) the outcome is the handle's, if it was not taken.
+        DropJoin::Complete if unsafe { cell::has_outcome(task.as_raw()) } => return discard_joined(task.as_raw()),
+        DropJoin::Complete => {}
     }
     // SAFETY: the handle's reference, given back once.
     unsafe { cell::drop_ref(task.as_raw()) };
+}
+
+/// How deep drops of outcomes nest in which there are handles of tasks that have ended. Picked out of thin air: what lies deeper is dropped
+/// when the outermost has gone, so that a chain of any length needs no more stack than this.
+const DISCARD_DEPTH: u32 = 32;
+
+/// The outcomes that are being dropped on this thread.
+struct Discards {
+    /// How many are on the stack.
+    depth: Cell<u32>,
+    /// Tasks whose outcomes wait until the stack is flatter; each with the handle's reference.
+    waiting: RefCell<Vec<NonNull<Header>>>,
+}
+
+static_thread_local! {
+    static DISCARDS: Discards = Discards { depth: Cell::new(0), waiting: RefCell::new(Vec::new()) }
+}
+
+/// Drops the outcome of a task whose handle goes, and the handle's reference with it.
+#[cold]
+fn discard_joined(task: NonNull<Header>) {
+    let nested = DISCARDS.try_with(|discards| {
+        let depth = discards.depth.get();
+        if depth == DISCARD_DEPTH {
+            discards.waiting.borrow_mut().push(task);
+            return;
+        }
+        discards.depth.set(depth + 1);
+        discard_and_release(task);
+        if depth == 0 {
+            discard_waiting(discards);
+        }
+        discards.depth.set(depth);
+    });
+    if nested.is_err() {
+        // The thread is being torn down.
+        discard_and_release(task);
+    }
+}
+
+fn discard_waiting(discards: &Discards) {
+    loop {
+        // A statement of its own: the borrow must be over when an outcome adds to what waits.
+        let next = discards.waiting.borrow_mut().pop();
+        let Some(next) = next else { return };
+        discard_and_release(next);
+    }
+}
+
+/// The outcome and the handle's reference are the caller's, and go. Never unwinds.
+fn discard_and_release(task: NonNull<Header>) {
+    // SAFETY: the handle's reference stands until the end of this function, which gives it back.
+    let task_ref = unsafe { TaskRef::from_raw(task) };
+    discard_outcome(task, task_ref.header().state.load(), |error| crate::report::unretrieved(&task_ref, error));
 }
 
 /// Ends a task that no runtime takes in: never listed, never queued. `RUNNING` or `NOTIFIED` is the caller's.

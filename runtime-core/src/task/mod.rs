@@ -94,8 +94,8 @@ pub(crate) trait Schedule: Sized + 'static {
     /// A failure that nobody will read.
     fn unretrieved(&self, task: &TaskRef, error: TaskError);
 
-    /// Done callbacks to be run, in order.
-    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<cold::Callback>);
+    /// The task has ended and has done callbacks, which are to be run.
+    fn run_callbacks(&self, task: &TaskRef);
 
     /// Whether the shutdown's sweep has begun, so that a task is cancelled after its first step.
     fn is_closing(&self, kind: Kind) -> bool;

@@ -74,7 +74,7 @@ impl Schedule for Unscheduled {
 
     fn unretrieved(&self, _task: &TaskRef, _error: TaskError) {}
 
-    fn run_callbacks(&self, _task: &TaskRef, _callbacks: Vec<super::cold::Callback>) {}
+    fn run_callbacks(&self, _task: &TaskRef) {}
 
     fn is_closing(&self, _kind: Kind) -> bool {
         false

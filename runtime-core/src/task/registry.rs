@@ -45,7 +45,7 @@ pub(crate) struct Count {
     /// How many tasks are listed.
     pub(crate) len: usize,
     /// How many ever were.
-    inserted: u64,
+    pub(crate) inserted: u64,
 }
 
 impl Counts {

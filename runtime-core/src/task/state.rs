@@ -15,8 +15,9 @@
 //! | 7 | `SWEPT` | the shutdown has made its one request | before the runtime is closing |
 //! | 8 | `LISTENERS` | the cold part may hold done callbacks or waiters | after completion took them |
 //! | 9 | `RETRIEVED` | somebody has read the outcome, or said that nobody needs to | |
-//! | 10 | `TRACE` | somebody wants to know what the next poll awaits (`inspect`) | for promises |
-//! | 11 | `WATCHED` | from creation on, where every poll is to be recorded (`inspect`) | later |
+//! | 10 | `AGAIN` | the pending request has been delivered before: it replaces no value | without `CANCEL` |
+//! | 11 | `TRACE` | somebody wants to know what the next poll awaits (`inspect`) | for promises |
+//! | 12 | `WATCHED` | from creation on, where every poll is to be recorded (`inspect`) | later |
 //! | 16..32 | requests | `cancel` minus `uncancel`, saturating | |
 //! | 32..64 | references | | |
 //!
@@ -49,8 +50,9 @@ pub(crate) const STARTED: u64 = 1 << 6;
 pub(crate) const SWEPT: u64 = 1 << 7;
 pub(crate) const LISTENERS: u64 = 1 << 8;
 pub(crate) const RETRIEVED: u64 = 1 << 9;
-pub(crate) const TRACE: u64 = 1 << 10;
-pub(crate) const WATCHED: u64 = 1 << 11;
+pub(crate) const AGAIN: u64 = 1 << 10;
+pub(crate) const TRACE: u64 = 1 << 11;
+pub(crate) const WATCHED: u64 = 1 << 12;
 
 const REQUEST_ONE: u64 = 1 << 16;
 const REQUEST_MASK: u64 = 0xffff << 16;
@@ -80,7 +82,7 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(u64, &str); 12] = [
+        const NAMES: [(u64, &str); 13] = [
             (RUNNING, "RUNNING"),
             (NOTIFIED, "NOTIFIED"),
             (COMPLETE, "COMPLETE"),
@@ -91,6 +93,7 @@ impl fmt::Debug for Snapshot {
             (SWEPT, "SWEPT"),
             (LISTENERS, "LISTENERS"),
             (RETRIEVED, "RETRIEVED"),
+            (AGAIN, "AGAIN"),
             (TRACE, "TRACE"),
             (WATCHED, "WATCHED"),
         ];
@@ -249,7 +252,8 @@ impl State {
         if before & NOTIFIED != 0 { EndPoll::Submit } else { EndPoll::Idle }
     }
 
-    /// (5) The outcome has been stored; `is_value` says that it is a value, which a pending request replaces.
+    /// (5) The outcome has been stored; `is_value` says that it is a value, which a pending request replaces. Not one that was delivered
+    /// before, and whose catcher has asked for the *next suspension* because it had something more urgent to return: that was the end.
     ///
     /// Release: publishes the outcome to whoever sees `COMPLETE`. Acquire: the join waker and the listeners that
     /// were stored before this. One atomic step decides between a request and a completion (C-34).
@@ -258,7 +262,7 @@ impl State {
         let mut before = self.0.load(Relaxed);
         loop {
             debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
-            if is_value && before & CANCEL != 0 {
+            if is_value && before & (CANCEL | AGAIN) == CANCEL {
                 return Complete::CancelPending;
             }
             let next = (before & !(RUNNING | NOTIFIED)) | COMPLETE;
@@ -312,7 +316,7 @@ impl State {
             if before & COMPLETE != 0 {
                 return Request::TooLate;
             }
-            let next = add_request(before) | CANCEL | NOTIFIED;
+            let next = (add_request(before) | CANCEL | NOTIFIED) & !AGAIN;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => {
                     let wake = if before & (NOTIFIED | RUNNING) == 0 { Wake::Submit } else { Wake::Nothing };
@@ -355,12 +359,20 @@ impl State {
         self.0.fetch_or(0, AcqRel) & STARTED != 0
     }
 
-    /// Makes a delivered request pending again, of a task that is being polled; true if one was pending anyway.
+    /// Makes a delivered request pending again, of a task that is being polled; true if one was pending anyway, which then stays what it is.
     /// AcqRel as in `wake`.
     pub(crate) fn request_again(&self) -> bool {
-        let before = self.0.fetch_or(CANCEL | NOTIFIED, AcqRel);
-        debug_assert!(before & RUNNING != 0, "{:?}", Snapshot(before));
-        before & CANCEL != 0
+        let mut before = self.0.load(Relaxed);
+        loop {
+            debug_assert!(before & RUNNING != 0, "{:?}", Snapshot(before));
+            if before & CANCEL != 0 {
+                return true;
+            }
+            match self.0.compare_exchange_weak(before, before | CANCEL | AGAIN | NOTIFIED, AcqRel, Relaxed) {
+                Ok(_) => return false,
+                Err(now) => before = now,
+            }
+        }
     }
 
     /// Takes one request back; at zero an undelivered one is withdrawn too (C-29). Gives what is left.
@@ -371,7 +383,7 @@ impl State {
         loop {
             let mut next = if before & REQUEST_MASK == 0 { before } else { before - REQUEST_ONE };
             if next & REQUEST_MASK == 0 {
-                next &= !CANCEL;
+                next &= !(CANCEL | AGAIN);
             }
             match self.0.compare_exchange_weak(before, next, Relaxed, Relaxed) {
                 Ok(_) => return Snapshot(next).requests(),
@@ -384,7 +396,7 @@ impl State {
     ///
     /// Acquire: pairs with the release of `request`, whose message is read next.
     pub(crate) fn take_request(&self) -> bool {
-        self.0.fetch_and(!CANCEL, AcqRel) & CANCEL != 0
+        self.0.fetch_and(!(CANCEL | AGAIN), AcqRel) & CANCEL != 0
     }
 
     /// Wants a poll in which somebody watches; `None` for a task that has ended.

@@ -17,3 +17,4 @@ mod loom_park;
 mod loom_registry;
 mod loom_scope;
 mod loom_task;
+mod loom_worker;

@@ -1,0 +1,380 @@
+//! Workers as they are: the engine's own loop, search and sleep, around the stand-in queues.
+//!
+//! Each model ends its workers by the life of the runtime, as the shutdown does; a task that nobody comes for is a deadlock, or a model without end.
+
+use super::support::{large_model, model};
+use crate::engine::{self, Config};
+use crate::loom::atomic::AtomicUsize;
+use crate::loom::thread;
+use crate::scheduler::queue::{self, LocalQueue};
+use crate::scheduler::worker::Worker;
+use crate::scheduler::{Life, Shared};
+use crate::task::builder::{Options, create};
+use crate::task::{Kind, Task};
+use crate::time::sleep::sleep;
+use std::future::{Future, poll_fn};
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize as Count;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+/// A worker on its way to its thread.
+struct Sent(Worker);
+
+// SAFETY: used by one thread at a time, with the start of the thread in between.
+unsafe impl Send for Sent {}
+
+/// A runtime with two workers, of which some run.
+struct Rig {
+    shared: Arc<Shared>,
+    workers: Vec<Option<Sent>>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (deques, stealers): (Vec<_>, Vec<_>) = (0..2).map(|_| queue::Worker::new()).unzip();
+        let config = Config { workers: 2, ..Config::default() };
+        let shared = Shared::new(1, config, stealers.into_iter().map(Some).collect());
+        let make = |(index, deque)| Some(Sent(Worker::new(Arc::clone(&shared), index, LocalQueue::Shared(deque))));
+        let workers = deques.into_iter().enumerate().map(make).collect();
+        Self { shared, workers }
+    }
+
+    /// Lets a worker work on a thread of its own, until the runtime is closed; `first` runs there before.
+    fn start(&mut self, index: usize, first: impl FnOnce() + 'static) -> loom::thread::JoinHandle<()> {
+        let first = Alone(first);
+        let worker = self.workers[index].take().expect("started once");
+        thread::spawn(move || {
+            let (worker, first) = (worker, first);
+            let (worker, first) = (&worker.0, first.into());
+            worker.enter(|| {
+                first();
+                worker.run_until(u64::MAX, || worker.shared().life() == Life::Closed);
+                engine::discard(worker);
+            });
+        })
+    }
+
+    /// Lets this thread be a worker until the runtime is closed.
+    fn work_here(&mut self, index: usize, first: impl FnOnce()) {
+        let worker = self.workers[index].take().expect("started once").0;
+        worker.enter(|| {
+            first();
+            worker.run_until(u64::MAX, || worker.shared().life() == Life::Closed);
+            engine::discard(&worker);
+        });
+    }
+
+    fn spawn<F: Future>(&self, future: F) -> Task<F::Output> {
+        spawn(&self.shared, future)
+    }
+}
+
+/// What goes to a thread of a model, which are coroutines of one real thread.
+struct Alone<F>(F);
+
+// SAFETY: as above.
+unsafe impl<F> Send for Alone<F> {}
+
+impl<F> Alone<F> {
+    fn into(self) -> F {
+        self.0
+    }
+}
+
+/// Makes a task as `create_task` does, on a worker or not.
+fn spawn<F: Future>(shared: &Arc<Shared>, future: F) -> Task<F::Output> {
+    let options =
+        Options { name: None, context: None, eager: Some(false), kind: Kind::Task, location: Location::caller() };
+    crate::scheduler::with_worker_of(shared, |worker| create(shared, worker, future, options))
+}
+
+/// The end of a runtime, as the shutdown makes it.
+fn close(shared: &Shared) {
+    shared.set_life(Life::Closed);
+    shared.unpark_all();
+}
+
+/// Ends the runtime when so many tasks have said that they have run.
+struct Roll {
+    shared: Arc<Shared>,
+    missing: Count,
+}
+
+impl Roll {
+    fn new(rig: &Rig, count: usize) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::clone(&rig.shared), missing: Count::new(count) })
+    }
+
+    fn here(&self) {
+        if self.missing.fetch_sub(1, Relaxed) == 1 {
+            close(&self.shared);
+        }
+    }
+
+    fn check(&self) {
+        assert_eq!(self.missing.load(Relaxed), 0, "each task has run, once");
+    }
+}
+
+/// A thread that is no worker makes a task, while the only worker that is there may be falling asleep.
+///
+/// *Found by hand:* `push_from_outside` that does not notify; `sleep` that does not look once more (`must_not_sleep` always false);
+/// `fall_asleep` without its fence.
+#[test]
+fn a_task_from_outside_is_run() {
+    model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 1);
+        let worker = rig.start(1, || ());
+        let here = Arc::clone(&roll);
+        drop(rig.spawn(async move { here.here() }));
+        worker.join().unwrap();
+        roll.check();
+    });
+}
+
+/// Two workers that may both be falling asleep, and a task from outside.
+///
+/// *Found by hand:* the same; `notify` that takes the sleeper off the list and does not unpark it.
+#[test]
+fn one_of_two_workers_runs_it() {
+    large_model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 1);
+        let worker = rig.start(1, || ());
+        let here = Arc::clone(&roll);
+        let stranger = thread::spawn({
+            let shared = Arc::clone(&rig.shared);
+            move || drop(spawn(&shared, async move { here.here() }))
+        });
+        rig.work_here(0, || ());
+        stranger.join().unwrap();
+        worker.join().unwrap();
+        roll.check();
+    });
+}
+
+/// A task makes another and holds its worker until that one has run: it is in the last-in slot, and the other worker must take it out.
+///
+/// *Found by hand:* `push_lifo` that never calls the sentry; `sleep` in which nobody looks at the slots; `take_post` that is always false.
+#[test]
+fn a_task_behind_an_endless_poll_is_run() {
+    model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 2);
+        let other = rig.start(1, || ());
+        let shared = Arc::clone(&rig.shared);
+        let body = Arc::clone(&roll);
+        rig.work_here(0, || {
+            let hostage_taker = async move {
+                let free = Arc::new(AtomicUsize::new(0));
+                let (frees, here) = (Arc::clone(&free), Arc::clone(&body));
+                drop(spawn(&shared, async move {
+                    frees.store(1, Release);
+                    here.here();
+                }));
+                while free.load(Acquire) == 0 {
+                    thread::yield_now();
+                }
+                body.here();
+            };
+            drop(spawn(&rig_shared(&roll), hostage_taker));
+        });
+        other.join().unwrap();
+        roll.check();
+    });
+}
+
+fn rig_shared(roll: &Roll) -> Arc<Shared> {
+    Arc::clone(&roll.shared)
+}
+
+/// A task makes two others and holds its worker: one is in the deque, told of, the other in the slot.
+///
+/// *Found by hand:* `push_lifo` that does not notify of what it displaces.
+#[test]
+fn two_tasks_behind_an_endless_poll_are_run() {
+    large_model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 3);
+        let other = rig.start(1, || ());
+        let shared = Arc::clone(&rig.shared);
+        let body = Arc::clone(&roll);
+        rig.work_here(0, || {
+            let hostage_taker = async move {
+                let free = Arc::new(AtomicUsize::new(0));
+                for _ in 0..2 {
+                    let (frees, here) = (Arc::clone(&free), Arc::clone(&body));
+                    drop(spawn(&shared, async move {
+                        frees.fetch_add(1, Release);
+                        here.here();
+                    }));
+                }
+                while free.load(Acquire) < 2 {
+                    thread::yield_now();
+                }
+                body.here();
+            };
+            drop(spawn(&rig_shared(&roll), hostage_taker));
+        });
+        other.join().unwrap();
+        roll.check();
+    });
+}
+
+/// A task makes one that sleeps, and holds its worker until that one has slept: the other worker runs it, or it has begun to sleep here, and is woken by the
+/// other one's look at the timers.
+///
+/// *Found by hand:* `arm` that never calls the sentry; `fire_timers` that looks at the own wheel only; `next_timer_of_others` that is always never.
+#[test]
+fn a_timer_of_a_stuck_worker_is_fired() {
+    model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 2);
+        let other = rig.start(1, || ());
+        let shared = Arc::clone(&rig.shared);
+        let (sleeper, stuck) = (Arc::clone(&roll), Arc::clone(&roll));
+        rig.work_here(0, || {
+            let free = Arc::new(AtomicUsize::new(0));
+            let frees = Arc::clone(&free);
+            let hold = async move {
+                let nap = spawn(&shared, async move {
+                    sleep(Duration::from_micros(10)).await;
+                    frees.store(1, Release);
+                    sleeper.here();
+                });
+                drop(nap);
+                while free.load(Acquire) == 0 {
+                    thread::yield_now();
+                }
+                stuck.here();
+            };
+            drop(spawn(&rig_shared(&roll), hold));
+        });
+        other.join().unwrap();
+        roll.check();
+    });
+}
+
+/// A timer fires, or is cancelled from another thread, or both at once: its waker is used at most once, and is gone afterwards.
+///
+/// *Found by hand:* `cancel` that leaves the entry in the wheel; `take_due` that clones instead of taking.
+#[test]
+fn a_timer_fires_or_is_cancelled() {
+    struct Counts(Count);
+    impl std::task::Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+    model(|| {
+        let shard = Arc::new(crate::time::TimerShard::new());
+        let counts = Arc::new(Counts(Count::new(0)));
+        let armed = shard.arm(100, Waker::from(Arc::clone(&counts)));
+        let firing = thread::spawn({
+            let shard = Arc::clone(&shard);
+            move || shard.fire(100)
+        });
+        let cancelled = shard.cancel(armed.key);
+        let fired = firing.join().unwrap();
+        assert!(fired != cancelled.is_some(), "one of the two");
+        drop(cancelled);
+        assert_eq!(counts.0.load(Relaxed), usize::from(fired));
+        assert_eq!(Arc::strong_count(&counts), 1);
+        assert!(!shard.fire(1_000));
+        assert_eq!(shard.next(), u64::MAX);
+    });
+}
+
+/// A sleep goes to another task while it fires: the one who has it now is woken, or finds it over.
+///
+/// *Found by hand:* `renew` that keeps the old waker; `renew` that says armed of what has fired.
+#[test]
+fn a_timer_moves_while_it_fires() {
+    struct Bell(AtomicUsize);
+    impl std::task::Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.store(1, Release);
+        }
+    }
+    model(|| {
+        use crate::time::Renewed;
+        let shard = Arc::new(crate::time::TimerShard::new());
+        let armed = shard.arm(100, Waker::noop().clone());
+        let firing = thread::spawn({
+            let shard = Arc::clone(&shard);
+            move || shard.fire(100)
+        });
+        let bell = Arc::new(Bell(AtomicUsize::new(0)));
+        let is_armed = matches!(shard.renew(armed.key, &Waker::from(Arc::clone(&bell))), Renewed::Armed(_));
+        assert!(firing.join().unwrap());
+        assert_eq!(bell.0.load(Acquire), usize::from(is_armed), "who waits is woken");
+        assert!(matches!(shard.renew(armed.key, Waker::noop()), Renewed::Fired));
+    });
+}
+
+/// The whole shutdown against a task that is made from outside meanwhile: it runs, or ends cancelled; its value is dropped; nobody waits for ever.
+///
+/// *Found by hand:* `release` that does not wake worker 0; `discard` that leaves the lists open; `is_deserted` that looks once.
+#[test]
+fn the_shutdown_meets_a_new_task() {
+    model(|| {
+        let mut rig = Rig::new();
+        let value = Arc::new(());
+        let stranger = thread::spawn({
+            let (shared, value) = (Arc::clone(&rig.shared), Arc::clone(&value));
+            move || {
+                let task = spawn(&shared, async move {
+                    sleep(Duration::MAX).await;
+                    drop(value);
+                });
+                task.task_ref()
+            }
+        });
+        let worker = rig.workers[0].take().expect("started once").0;
+        worker.enter(|| {
+            engine::close_tasks(&worker, [Life::Closing, Life::Draining], u64::MAX);
+            close(&rig.shared);
+            engine::discard(&worker);
+        });
+        let task = stranger.join().unwrap();
+        assert!(task.cancelled());
+        drop(task);
+        assert_eq!(Arc::strong_count(&value), 1, "the future is gone");
+        drop(worker);
+        assert!(rig.workers[1].is_some());
+        rig.workers.clear();
+        assert_eq!(Arc::strong_count(&rig.shared), 1, "nobody keeps the runtime");
+    });
+}
+
+/// The whole shutdown against a wake from outside and another worker.
+///
+/// *Found by hand:* `drop_idle` that does not claim; `schedule` that takes no reference to the scheduler.
+#[test]
+fn the_shutdown_meets_a_wake() {
+    model(|| {
+        let mut rig = Rig::new();
+        let slot = Arc::new(std::sync::Mutex::new(None::<Waker>));
+        let place = Arc::clone(&slot);
+        let task = rig.spawn(poll_fn(move |cx| {
+            *place.lock().unwrap() = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        }));
+        let worker = rig.workers[0].take().expect("started once").0;
+        // Its first poll.
+        worker.enter(|| worker.run_until(u64::MAX, || slot.lock().unwrap().is_some()));
+        let waker = slot.lock().unwrap().take().expect("polled");
+        let stranger = thread::spawn(move || waker.wake());
+        worker.enter(|| {
+            engine::close_tasks(&worker, [Life::Closing, Life::Draining], u64::MAX);
+            close(&rig.shared);
+            engine::discard(&worker);
+        });
+        stranger.join().unwrap();
+        assert!(task.cancelled());
+    });
+}

@@ -5,6 +5,7 @@
 //! * [`cancellation`]: the model, and how to write clean-up.
 //! * [`primitives`]: which channel and which lock.
 //! * [`testing`]: tests that give the same result every time.
+//! * [`debugging`]: a program that hangs, found from outside.
 
 // A link that is defined first wins: here to the modules, in the pages themselves to the files.
 macro_rules! page {
@@ -14,6 +15,7 @@ macro_rules! page {
         #[doc = "[cancellation]: mod@crate::guide::cancellation"]
         #[doc = "[primitives]: mod@crate::guide::primitives"]
         #[doc = "[testing]: mod@crate::guide::testing"]
+        #[doc = "[debugging]: mod@crate::guide::debugging"]
         #[doc = ""]
         #[doc = include_str!(concat!("../docs/", $file))]
         pub mod $name {}
@@ -25,3 +27,4 @@ page!(from_asyncio, "from-asyncio.md");
 page!(cancellation, "cancellation.md");
 page!(primitives, "primitives.md");
 page!(testing, "testing.md");
+page!(debugging, "debugging.md");

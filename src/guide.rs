@@ -8,6 +8,7 @@
 //! * [`primitives`]: which channel and which lock.
 //! * [`works_with`]: sockets, HTTP, and other libraries.
 //! * [`testing`]: tests that give the same result every time.
+//! * [`debugging`]: a program that hangs, found from outside.
 
 // A link that is defined first wins: here to the modules, in the pages themselves to the files.
 macro_rules! page {
@@ -20,6 +21,7 @@ macro_rules! page {
         #[doc = "[primitives]: mod@crate::guide::primitives"]
         #[doc = "[works-with]: mod@crate::guide::works_with"]
         #[doc = "[testing]: mod@crate::guide::testing"]
+        #[doc = "[debugging]: mod@crate::guide::debugging"]
         #[doc = ""]
         #[doc = include_str!(concat!("../docs/", $file))]
         pub mod $name {}
@@ -36,3 +38,4 @@ page!(primitives, "primitives.md");
 #[cfg(not(doctest))]
 page!(works_with, "works-with.md");
 page!(testing, "testing.md");
+page!(debugging, "debugging.md");

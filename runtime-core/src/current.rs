@@ -9,17 +9,19 @@ use crate::scope::Frame;
 use crate::task::TaskRef;
 use crate::task::cell::Header;
 use crate::task::waker;
+use parking_lot::Mutex;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicPtr, AtomicU64};
 use std::task::Waker;
 
 pub(crate) struct Current {
-    /// The task whose code runs on this thread.
-    task: Cell<Option<NonNull<Header>>>,
+    /// The task whose code runs on this thread; null for none. Written by this thread only; others read it for pictures, through
+    /// [`Running`].
+    task: AtomicPtr<Header>,
     /// The running task wants to go behind what is ready.
     yielded: Cell<bool>,
     /// The innermost scope or catcher that is being polled.
@@ -32,13 +34,58 @@ pub(crate) struct Current {
     watch: Cell<*const Watch>,
 }
 
+impl Current {
+    #[inline]
+    fn task(&self) -> Option<NonNull<Header>> {
+        // Relaxed, here and below: this thread's own; what others read is a number to them.
+        NonNull::new(self.task.load(Relaxed))
+    }
+
+    /// Not a read-modify-write: nobody else writes.
+    #[inline]
+    fn replace_task(&self, task: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
+        let before = self.task();
+        self.task.store(task.map_or(std::ptr::null_mut(), NonNull::as_ptr), Relaxed);
+        before
+    }
+}
+
+/// What a worker's thread runs, for other threads to see.
+#[derive(Default)]
+pub(crate) struct Running(Mutex<Option<Place>>);
+
+/// A thread's place for the task that it runs.
+struct Place(NonNull<AtomicPtr<Header>>);
+
+// SAFETY: an atomic, which any thread may read; that it is still there is what `Running` sees to.
+unsafe impl Send for Place {}
+
+impl Running {
+    /// This thread shows what it runs, until [`hide`](Self::hide), which it has to call before it ends.
+    pub(crate) fn show(&self) {
+        *self.0.lock() = Some(Place(CURRENT.with(|current| NonNull::from(&current.task))));
+    }
+
+    pub(crate) fn hide(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// The address of the task that runs there, the innermost of several; not to be followed.
+    pub(crate) fn address(&self) -> Option<usize> {
+        let place = self.0.lock();
+        // SAFETY: the thread hides its place, under this lock, before it ends.
+        let task = place.as_ref().map(|place| unsafe { place.0.as_ref() }.load(Relaxed));
+        task.filter(|task| !task.is_null()).map(|task| task.addr())
+    }
+}
+
 /// Where threads take their blocks of numbers for polls. 0 is none.
 static NEXT_SERIALS: AtomicU64 = AtomicU64::new(1);
 const SERIAL_BLOCK: u64 = 1 << 16;
 
 static_thread_local! {
     static CURRENT: Current = Current {
-        task: Cell::new(None),
+        task: AtomicPtr::new(std::ptr::null_mut()),
         yielded: Cell::new(false),
         frame: Cell::new(std::ptr::null()),
         worker: Cell::new(std::ptr::null()),
@@ -80,7 +127,7 @@ impl Deref for Borrowed {
 /// The borrow must not outlive the poll; all uses are inside of the crate and short.
 #[inline]
 pub(crate) fn task() -> Option<Borrowed> {
-    let task = CURRENT.with(|current| current.task.get())?;
+    let task = CURRENT.with(Current::task)?;
     // SAFETY: set by `enter_task` for as long as the poller keeps the task alive; `ManuallyDrop` gives back no
     // reference that was not taken.
     Some(Borrowed(ManuallyDrop::new(unsafe { TaskRef::from_raw(task) })))
@@ -89,14 +136,14 @@ pub(crate) fn task() -> Option<Borrowed> {
 /// The address of the current task, for comparisons.
 #[inline]
 pub(crate) fn task_ptr() -> Option<NonNull<Header>> {
-    CURRENT.with(|current| current.task.get())
+    CURRENT.with(Current::task)
 }
 
 /// Makes `task` current until the guard goes; with it, no scope of an outer poll is visible any more.
 #[inline]
 pub(crate) fn enter_task(task: Option<NonNull<Header>>) -> TaskGuard {
     CURRENT.with(|current| TaskGuard {
-        task: current.task.replace(task),
+        task: current.replace_task(task),
         yielded: current.yielded.replace(false),
         frame: current.frame.replace(std::ptr::null()),
     })
@@ -122,7 +169,7 @@ impl TaskGuard {
 pub(crate) fn yield_current(waker: &Waker) -> bool {
     CURRENT.with(|current| {
         let is_current =
-            current.task.get().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
+            current.task().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
         if is_current {
             current.yielded.set(true);
             if let Some(task) = current.task.get().filter(|_| waker::is_traced(waker)) {
@@ -136,7 +183,7 @@ pub(crate) fn yield_current(waker: &Waker) -> bool {
 impl Drop for TaskGuard {
     fn drop(&mut self) {
         CURRENT.with(|current| {
-            current.task.set(self.task);
+            current.replace_task(self.task);
             current.yielded.set(self.yielded);
             current.frame.set(self.frame);
         });

@@ -147,9 +147,39 @@ fn picture(handle: &Handle) -> CallGraph {
 }
 
 fn stats(handle: &Handle) -> String {
-    let graph = handle.call_graph();
-    let asleep = graph.workers().iter().filter(|worker| worker.asleep).count();
-    format!("tasks {}\nworkers {}\nasleep {asleep}\n", graph.tasks().len(), graph.workers().len())
+    let metrics = handle.metrics();
+    let total = metrics.total();
+    let (timers, blocking) = (&metrics.timers, &metrics.blocking);
+    let mut text = String::new();
+    for (name, value) in [
+        ("tasks alive", metrics.tasks_alive as u64),
+        ("tasks created", metrics.tasks_created),
+        ("ready", metrics.ready as u64),
+        ("ready, injected", metrics.ready_injected as u64),
+        ("injected", metrics.injected),
+        ("polls", total.polls),
+        ("local pushes", total.local_pushes),
+        ("last-in hits", total.last_in_hits),
+        ("steals", total.steals),
+        ("stolen", total.stolen),
+        ("searches", total.searches),
+        ("parks", total.parks),
+        ("wakes", total.wakes),
+        ("timers armed", timers.armed),
+        ("timers fired", timers.fired),
+        ("timers cancelled", timers.cancelled),
+        ("blocking threads", blocking.threads as u64),
+        ("blocking threads idle", blocking.idle as u64),
+        ("blocking queued", blocking.queued as u64),
+        ("blocking finished", blocking.finished),
+    ] {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name}: {value}");
+    }
+    for (index, worker) in metrics.workers.iter().enumerate() {
+        let _ = writeln!(text, "worker {index}: {} polls, busy {:.1?}", worker.polls, worker.busy);
+    }
+    text
 }
 
 #[cfg(test)]

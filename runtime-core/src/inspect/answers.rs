@@ -32,19 +32,27 @@ struct State {
 
 /// A wish that was left with a task. Dropped unanswered, it says that the task has ended.
 pub(crate) struct Request {
-    answers: Arc<Answers>,
+    /// `None` once it was answered.
+    answers: Option<Arc<Answers>>,
     place: usize,
 }
 
 impl Request {
-    pub(crate) fn answer(self, answer: Answer) {
-        self.answers.set(self.place, answer);
+    pub(crate) fn answer(mut self, answer: Answer) {
+        self.set(answer);
+    }
+
+    /// Answers once.
+    fn set(&mut self, answer: Answer) {
+        if let Some(answers) = self.answers.take() {
+            answers.set(self.place, answer);
+        }
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.answers.set(self.place, None);
+        self.set(None);
     }
 }
 
@@ -54,7 +62,7 @@ impl Answers {
         let state = State { answers: vec![None; tasks.len()], missing: tasks.len(), waker: None };
         let answers = Arc::new(Self { state: Mutex::new(state), complete: Condvar::new() });
         for (place, task) in tasks.enumerate() {
-            ask(task, Request { answers: Arc::clone(&answers), place });
+            ask(task, Request { answers: Some(Arc::clone(&answers)), place });
         }
         answers
     }
@@ -62,11 +70,8 @@ impl Answers {
     fn set(&self, place: usize, answer: Answer) {
         let waker = {
             let mut state = self.state.lock();
-            let slot = &mut state.answers[place];
-            if slot.is_some() {
-                return;
-            }
-            *slot = Some(answer);
+            // Late, when what had come before was taken: then nobody looks at it any more.
+            state.answers[place] = Some(answer);
             state.missing -= 1;
             if state.missing > 0 {
                 return;

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 pub enum TaskState {
     /// It has not had its first poll.
     Created,
-    /// It waits for a worker. (One that has just called `yield_now` may be shown as running.)
+    /// It waits for a worker; or, seldom, it runs, and has just started another task eagerly, which is shown as running in its place.
     Ready,
     /// A worker polls it.
     Running,
@@ -55,7 +55,8 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    pub(super) fn of(task: &TaskRef, state: Snapshot, since: Option<Duration>) -> Self {
+    /// `running` are the addresses of the tasks that workers run.
+    pub(super) fn of(task: &TaskRef, state: Snapshot, since: Option<Duration>, running: &[usize]) -> Self {
         match () {
             () if state.has(COMPLETE) => match task.ended_as() {
                 Ended::Value => Self::Finished,
@@ -64,8 +65,9 @@ impl TaskState {
             },
             () if task.header().kind().is_promise() => Self::Suspended { since: None },
             () if !state.has(STARTED) => Self::Created,
-            () if state.has(RUNNING) => Self::Running,
-            () if state.has(NOTIFIED) => Self::Ready,
+            () if running.contains(&task.as_raw().as_ptr().addr()) => Self::Running,
+            // One that has yielded keeps `RUNNING` while it waits for its turn.
+            () if state.has(NOTIFIED | RUNNING) => Self::Ready,
             () => Self::Suspended { since },
         }
     }
@@ -552,8 +554,9 @@ impl Picture {
         let has_stacks = answers.is_some();
         let mut answers = answers.unwrap_or_default().into_iter();
         let workers = self.workers(has_stacks);
+        let running = self.shared.running();
         let mut tasks: Vec<TaskReport> =
-            (0..self.tasks.len()).map(|place| self.report(place, answers.next().flatten())).collect();
+            (0..self.tasks.len()).map(|place| self.report(place, answers.next().flatten(), &running)).collect();
         if has_stacks {
             // Those that have ended meanwhile.
             let ended = [TaskState::Finished, TaskState::Cancelled, TaskState::Panicked];
@@ -586,7 +589,7 @@ impl Picture {
         remotes.map(report).collect()
     }
 
-    fn report(&self, place: usize, answer: Option<Answer>) -> TaskReport {
+    fn report(&self, place: usize, answer: Option<Answer>, running: &[usize]) -> TaskReport {
         let task = &self.tasks[place];
         let header = task.header();
         let state = header.state.load();
@@ -599,7 +602,7 @@ impl Picture {
         let answer = answer.flatten();
         let shown = match &answer {
             Some(_) if !state.has(COMPLETE) => TaskState::Suspended { since },
-            _ => TaskState::of(task, state, since),
+            _ => TaskState::of(task, state, since, running),
         };
         let (parent, polls) = (record.as_ref().map(|record| record.0), record.as_ref().map(|record| record.1));
         let recorded = record.map(|(_, polls, _, awaits)| (polls, awaits)).filter(|(polls, _)| *polls > 0);

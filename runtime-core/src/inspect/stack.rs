@@ -245,11 +245,12 @@ impl TaskRef {
     }
 
     fn stack_of(&self, seen: Option<Vec<watch::Seen>>) -> TaskStack {
-        let clock = crate::report::runtime_of(self);
-        let state = TaskState::of(self, self.header().state.load(), None);
+        let shared = crate::report::runtime_of(self);
+        let running = shared.as_ref().map_or_else(Vec::new, |shared| shared.running());
+        let state = TaskState::of(self, self.header().state.load(), None, &running);
         let state = if seen.is_some() && !self.is_current() { TaskState::Suspended { since: None } } else { state };
         let awaits = seen.into_iter().flatten();
-        let awaits = awaits.map(|seen| Await::new(seen, clock.as_ref().map(|shared| &shared.clock))).collect();
+        let awaits = awaits.map(|seen| Await::new(seen, shared.as_ref().map(|shared| &shared.clock))).collect();
         TaskStack { id: self.id(), name: self.get_name(), location: self.location(), state, awaits }
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Remote {
     /// The last-in slot: the task that the running one has just made ready.
     pub(crate) lifo: AtomicPtr<Header>,
     pub(crate) parker: Parker,
+    /// What its thread runs.
+    pub(crate) running: crate::current::Running,
     pub(crate) tasks: Shard,
     pub(crate) timers: Arc<TimerShard>,
     /// Entries that threads which are no workers have queued; they spread over the workers' counters, which have nothing else to do with it.
@@ -101,6 +103,7 @@ impl Remote {
             stealer,
             lifo: AtomicPtr::new(std::ptr::null_mut()),
             parker: Parker::new(),
+            running: crate::current::Running::default(),
             tasks: Shard::new(),
             timers: Arc::new(TimerShard::new()),
             injected: Counter::default(),
@@ -161,6 +164,11 @@ impl Shared {
         let counts: Vec<_> = self.remotes.iter().map(|remote| alive(remote.tasks.counts())).collect();
         counts.iter().all(|count| count.len == 0)
             && self.remotes.iter().zip(&counts).all(|(remote, first)| alive(remote.tasks.counts()) == *first)
+    }
+
+    /// The addresses of the tasks that the workers run at the moment; not to be followed.
+    pub(crate) fn running(&self) -> Vec<usize> {
+        self.remotes.iter().filter_map(|remote| remote.running.address()).collect()
     }
 
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {

@@ -3,7 +3,7 @@
 use super::park::TimerSlack;
 use super::queue::{LocalQueue, Random};
 use super::{Life, Remote, SENTRY_GRACE, Shared};
-use crate::current;
+use crate::current::{self, Running};
 use crate::loom::static_thread_local;
 use crate::observe::counters::Counters;
 use crate::observe::debug::Watched;
@@ -119,12 +119,15 @@ pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R)
 }
 
 /// Makes the worker before current again.
-struct Left {
+struct Left<'a> {
     before: *const (),
+    /// Where others see what this thread runs.
+    running: &'a Running,
 }
 
-impl Drop for Left {
+impl Drop for Left<'_> {
     fn drop(&mut self) {
+        self.running.hide();
         current::set_worker(self.before);
     }
 }
@@ -169,7 +172,9 @@ impl Worker {
 
     /// Makes this thread the worker while `f` runs.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()) };
+        let running = &self.shared.remotes[self.index].running;
+        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()), running };
+        running.show();
         let parker = &self.shared.remotes[self.index].parker;
         parker.adopt_thread();
         if let Some(board) = &self.shared.remotes[self.index].board {

@@ -303,6 +303,12 @@ fn replace_as_owner(task: &Header, map: Option<Arc<ContextMap>>) -> Option<Arc<C
     task.context.with_mut(|place| unsafe { std::mem::replace(&mut *place, map) })
 }
 
+/// Whether the task has variables. Asked by its completer, after whom nobody replaces them (R5).
+pub(crate) fn has_any(task: &Header) -> bool {
+    // SAFETY: read only; the poller, who may write, is the caller.
+    task.context.with(|map| unsafe { (*map).is_some() })
+}
+
 /// The map of any task, from any thread.
 pub(crate) fn read_as_stranger(task: &Header) -> Option<Arc<ContextMap>> {
     let _owner = task.cold().inner.lock();

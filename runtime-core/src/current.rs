@@ -8,6 +8,7 @@ use crate::observe::spans::{WakerOp, tell};
 use crate::scope::Frame;
 use crate::task::TaskRef;
 use crate::task::cell::Header;
+use crate::task::state::Path;
 use crate::task::waker;
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -139,6 +140,27 @@ pub(crate) fn task_ptr() -> Option<NonNull<Header>> {
     CURRENT.with(Current::task)
 }
 
+/// Takes one of the references that the poll of this task has in advance, if the task is being polled here and has one left.
+#[inline]
+pub(crate) fn take_spare_reference(task: NonNull<Header>) -> bool {
+    polled_here(task).is_some_and(Path::take_one)
+}
+
+/// Adds a reference to this task to those that its poll has, if the task is being polled here.
+#[inline]
+pub(crate) fn keep_spare_reference(task: NonNull<Header>) -> bool {
+    polled_here(task).is_some_and(Path::keep_one)
+}
+
+/// What belongs to the poller of this task, if that is this thread.
+#[inline]
+fn polled_here<'a>(task: NonNull<Header>) -> Option<&'a Path> {
+    let is_current = CURRENT.with(Current::task) == Some(task);
+    // SAFETY: the current task is kept alive by its poller, who has `RUNNING` (R2), and this is the poller's thread. Both callers are done with it
+    // before they return.
+    if is_current { Some(&unsafe { task.as_ref() }.path) } else { None }
+}
+
 /// Makes `task` current until the guard goes; with it, no scope of an outer poll is visible any more.
 #[inline]
 pub(crate) fn enter_task(task: Option<NonNull<Header>>) -> TaskGuard {
@@ -172,7 +194,7 @@ pub(crate) fn yield_current(waker: &Waker) -> bool {
             current.task().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
         if is_current {
             current.yielded.set(true);
-            if let Some(task) = current.task.get().filter(|_| waker::is_traced(waker)) {
+            if let Some(task) = current.task().filter(|_| waker::is_traced(waker)) {
                 tell(task, WakerOp::WakeByRef);
             }
         }

@@ -57,6 +57,32 @@ pub struct Key {
 }
 
 impl Key {
+    /// The key as a number that is never 0, for where it has to fit into a word.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_timers::{Key, Wheel};
+    ///
+    /// let mut wheel = Wheel::new(0);
+    /// let key = wheel.insert(10, 'a');
+    /// assert_eq!(Key::from_bits(key.to_bits()), Some(key));
+    /// assert_eq!(Key::from_bits(0), None);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+    }
+
+    /// The reverse of [`to_bits`](Key::to_bits). A number that did not come from there is a stale key, or `None`.
+    #[must_use]
+    #[inline]
+    pub fn from_bits(bits: u64) -> Option<Key> {
+        let generation = NonZeroU32::new((bits >> 32) as u32)?;
+        Some(Key { index: bits as u32, generation })
+    }
+
     /// The number of the entry.
     #[inline]
     pub(crate) fn index(self) -> u32 {

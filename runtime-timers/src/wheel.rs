@@ -370,6 +370,29 @@ impl<T> Wheel<T> {
         size_of::<Self>() + self.levels.memory() + self.slab.memory()
     }
 
+    /// Begins a new time at `now`, which may be earlier, if nothing is waiting; false otherwise. Keys that are stale stay so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut wheel = runtime_timers::Wheel::new(0);
+    /// let key = wheel.insert(10, 'a');
+    /// assert!(!wheel.rewind(0));
+    /// assert!(wheel.poll(10).is_some());
+    /// assert!(wheel.rewind(3));
+    /// assert_eq!(wheel.now(), 3);
+    /// assert_eq!(wheel.cancel(key), None);
+    /// ```
+    #[must_use]
+    pub fn rewind(&mut self, now: u64) -> bool {
+        let empty = self.is_empty();
+        if empty {
+            self.base = now;
+            self.now = now;
+        }
+        empty
+    }
+
     /// Puts an entry that is in no slot into the one for `deadline`, as the last one.
     fn link(&mut self, index: u32, deadline: u64) {
         let links = self.levels.append(Place::of(self.base, deadline), index, deadline);

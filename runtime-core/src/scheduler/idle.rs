@@ -68,6 +68,13 @@ impl Idle {
         Some(worker)
     }
 
+    /// A glance at whether `notify` would do anything; orders nothing.
+    #[inline]
+    pub(crate) fn seems_to_need_a_searcher(&self) -> bool {
+        let word = self.word.load(Relaxed);
+        word & SEARCHING_MASK == 0 && word >= SLEEPING_ONE
+    }
+
     /// Begins to search, unless enough do.
     pub(crate) fn begin_search(&self) -> bool {
         let word = self.word.load(Relaxed);

@@ -7,6 +7,7 @@ pub(crate) mod park;
 pub(crate) mod queue;
 pub(crate) mod worker;
 
+use crate::context;
 use crate::engine::Config;
 use crate::loom::Mutex;
 use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicUsize};
@@ -88,7 +89,7 @@ pub(crate) struct Remote {
     /// What its thread runs.
     pub(crate) running: crate::current::Running,
     pub(crate) tasks: Shard,
-    pub(crate) timers: Arc<TimerShard>,
+    pub(crate) timers: &'static TimerShard,
     /// Entries that threads which are no workers have queued; they spread over the workers' counters, which have nothing else to do with it.
     pub(crate) injected: Counter,
     /// What the worker counts about itself, in cache lines that nobody else writes.
@@ -105,11 +106,17 @@ impl Remote {
             parker: Parker::new(),
             running: crate::current::Running::default(),
             tasks: Shard::new(),
-            timers: Arc::new(TimerShard::new()),
+            timers: TimerShard::get(),
             injected: Counter::default(),
             counters: Arc::new(CachePadded::new(Counters::new(config.poll_times))),
             board: config.debug.then(Box::default),
         })
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.timers.retire();
     }
 }
 
@@ -306,7 +313,19 @@ impl Schedule for Shared {
         shared.push_from_outside(task);
     }
 
-    fn release(&self, task: &TaskRef) {
+    fn release(&self, task: TaskRef) {
+        let header = task.header();
+        // What a user may notice going is not kept: the values of a context, messages.
+        let is_plain = header.cold_if_any().is_none() && !context::has_any(header);
+        let mut task = Some(task);
+        if is_plain && self.workers() > 1 && self.life() == Life::Open {
+            with_worker_of(self, |worker| {
+                if let Some(worker) = worker {
+                    worker.retire(task.take().expect("given once"));
+                }
+            });
+        }
+        let Some(task) = task else { return };
         let shard = &self.remotes[usize::from(task.header().shard)].tasks;
         // SAFETY: inserted by its creator into this very shard, and removed once, by its completer.
         let left = unsafe { shard.remove(task.as_raw()) };

@@ -7,7 +7,7 @@ use super::handle::Ended;
 use super::memory;
 use super::registry::Links;
 use super::slot::WakerSlot;
-use super::state::State;
+use super::state::{Path, State};
 use super::{Kind, Notified, Schedule, TaskRef, waker};
 use crate::context::ContextMap;
 use crate::loom::UnsafeCell;
@@ -73,8 +73,8 @@ pub(crate) struct Header {
     pub(crate) waiter: AtomicU32,
     /// The registry shard that lists it.
     pub(crate) shard: u16,
-    /// What the last poll said of the catchers in the task; touched by the poller only (R2).
-    pub(crate) path: StdCell<u8>,
+    /// What the last poll said of the catchers in the task, and the references that the poll has in advance; touched by the poller only (R2).
+    pub(crate) path: Path,
     /// What it is (`Kind`), which never changes; and from `ENDED_ONE` on how it ended (`handle::Ended`), for those who may not read
     /// the outcome. That is written before `COMPLETE` is set, so that the release of `complete` publishes it.
     kind_and_end: AtomicU8,
@@ -190,7 +190,7 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
             serial: StdCell::new(0),
             waiter: AtomicU32::new(new.waiter),
             shard: new.shard,
-            path: StdCell::new(0),
+            path: Path::new(),
             kind_and_end: AtomicU8::new(new.kind as u8),
         },
         stage: UnsafeCell::new(stage),

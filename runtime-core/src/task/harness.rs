@@ -29,7 +29,7 @@ pub(crate) enum Ran {
 /// Polls a task once.
 #[inline]
 pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
-    let begin = task.header().state.begin_poll();
+    let begin = task.header().state.begin_poll(&task.header().path);
     poll_and_settle(task, scheduler, begin.attention, begin.first)
 }
 
@@ -85,7 +85,7 @@ fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
         // SAFETY: not complete, so the runtime's reference stands; `ManuallyDrop` gives none back.
         sweep(&ManuallyDrop::new(unsafe { TaskRef::from_raw(task.task()) }));
     }
-    match task.header().state.end_poll() {
+    match task.header().state.end_poll(&task.header().path) {
         EndPoll::Idle => Ran::Done,
         EndPoll::Submit => Ran::Again(task),
     }
@@ -117,7 +117,6 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     // SAFETY: the runtime's reference is given back at the end of this function only.
     let task_ref = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
     let before = set_complete(task, is_value);
-    scheduler.release(&task_ref);
     run_hook(&task_ref);
     tell_joiner(task, before);
     if before.has(state::LISTENERS) {
@@ -127,7 +126,8 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
         // (R3) nobody will take the outcome: it is ours.
         discard_outcome(task, before, |error| scheduler.unretrieved(&task_ref, error));
     }
-    drop(ManuallyDrop::into_inner(task_ref));
+    // Last: as long as the task is listed, the runtime does not go (R6).
+    scheduler.release(ManuallyDrop::into_inner(task_ref));
 }
 
 /// (5) of the state machine. A request that came before replaces a value (C-13, C-34).
@@ -135,7 +135,7 @@ fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
     // SAFETY: the runtime's reference stands.
     let header = unsafe { task.as_ref() };
     loop {
-        match header.state.complete(is_value) {
+        match header.state.complete(is_value, &header.path) {
             Complete::Done(before) => return before,
             Complete::CancelPending => {
                 if let Some(error) = take_request(header) {
@@ -409,7 +409,7 @@ pub(crate) fn drop_idle<S: Schedule>(task: &TaskRef, scheduler: &S, why: &str) -
 
 /// As [`drop_idle`], for a task that was taken out of a run queue. Says whether it had been polled before.
 pub(crate) fn drop_queued<S: Schedule>(task: Notified, scheduler: &S, why: &str) -> bool {
-    let begin = task.header().state.begin_poll();
+    let begin = task.header().state.begin_poll(&task.header().path);
     drop_claimed(task.task(), scheduler, why);
     !begin.first
 }

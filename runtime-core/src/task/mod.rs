@@ -8,7 +8,8 @@
 //! * the **runtime's** one, from creation until completion has been told to everybody. A task in a run queue or in a poll
 //!   needs no reference of its own: it is not complete, so the runtime's stands;
 //! * one for the typed handle [`Task<T>`];
-//! * one per [`TaskRef`] and per [`Waker`](std::task::Waker).
+//! * one per [`TaskRef`] and per [`Waker`](std::task::Waker);
+//! * a few that the poll that is going on has in advance, for the wakers that it clones (`state::Path`).
 //!
 //! Rules, cited in the code by number:
 //!
@@ -88,8 +89,8 @@ pub(crate) trait Schedule: Sized + 'static {
     /// `this` is alive at the time of the call, kept so by the task alone (R6).
     unsafe fn schedule(this: *const Self, task: Notified);
 
-    /// The task has completed: takes it out of the registry.
-    fn release(&self, task: &TaskRef);
+    /// The task has completed, and everybody has been told: takes it out of the registry, and gives its reference, the runtime's, back.
+    fn release(&self, task: TaskRef);
 
     /// A failure that nobody will read.
     fn unretrieved(&self, task: &TaskRef, error: TaskError);

@@ -86,7 +86,7 @@ impl Schedule for Unscheduled {
         unreachable!("a promise is never queued")
     }
 
-    fn release(&self, _task: &TaskRef) {}
+    fn release(&self, _task: TaskRef) {}
 
     fn unretrieved(&self, _task: &TaskRef, _error: TaskError) {}
 

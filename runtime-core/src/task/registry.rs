@@ -1,11 +1,15 @@
 //! The live tasks: one list per worker, so that creating a task touches nothing that other workers write.
 //!
+//! A worker takes the tasks that have ended there out of their lists several at a time, and at the latest before it rests ([`Ended`]): their lists are often those of other
+//! workers, whose locks would go to and fro with every task. Until then they are listed, but done.
+//!
 //! A shard's lock is a leaf: held for a few instructions, and nothing of a user's is called or dropped under it.
 
 use super::TaskRef;
 use super::cell::Header;
 use super::handle::is_listed;
 use crate::spin::SpinLock;
+use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -19,6 +23,51 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) fn new() -> Self {
         Self { before: None, after: None }
+    }
+}
+
+/// How many ended tasks are taken out of their lists at a time. Picked out of thin air: the lock is then a small part, and little memory is kept.
+const ENDED: usize = 32;
+
+/// Tasks that have ended on a worker and are still listed, each with the runtime's reference.
+pub(crate) struct Ended(RefCell<Vec<TaskRef>>);
+
+impl Ended {
+    pub(crate) fn new() -> Self {
+        Self(RefCell::new(Vec::with_capacity(ENDED)))
+    }
+
+    /// Adds one; true when it is time to take them out.
+    #[inline]
+    #[must_use]
+    pub(crate) fn add(&self, task: TaskRef) -> bool {
+        let mut tasks = self.0.borrow_mut();
+        tasks.push(task);
+        tasks.len() >= ENDED
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Takes all out of their lists and gives the references back. `shard` finds a list by its number.
+    ///
+    /// # Safety
+    ///
+    /// The tasks are listed in these shards.
+    pub(crate) unsafe fn unlist<'a>(&self, shard: impl Fn(u16) -> &'a Shard) {
+        // Nothing is borrowed when the references go.
+        let mut tasks = self.0.take();
+        tasks.sort_unstable_by_key(|task| task.header().shard);
+        for tasks in tasks.chunk_by(|one, next| one.header().shard == next.header().shard) {
+            // SAFETY: by the caller's promise.
+            unsafe { shard(tasks[0].header().shard).remove_all(tasks) };
+        }
+        tasks.clear();
+        if self.is_empty() {
+            self.0.replace(tasks);
+        }
     }
 }
 
@@ -58,6 +107,27 @@ impl Counts {
         // SAFETY: by the caller's promise.
         let users = is_listed(unsafe { task.as_ref() }.kind()).then_some(&mut self.users);
         std::iter::once(&mut self.all).chain(users)
+    }
+}
+
+impl List {
+    /// # Safety
+    ///
+    /// The task is in this list.
+    #[inline]
+    unsafe fn unlink(&mut self, task: NonNull<Header>) {
+        let Links { before, after } = take_links(task);
+        match before {
+            Some(before) => with_links(before, |links| links.after = after),
+            None => self.first = after,
+        }
+        if let Some(after) = after {
+            with_links(after, |links| links.before = before);
+        }
+        // SAFETY: it was listed, and is alive until its remover gives the runtime's reference back.
+        for count in unsafe { self.counts.of(task) } {
+            count.len -= 1;
+        }
     }
 }
 
@@ -114,19 +184,22 @@ impl Shard {
     #[inline]
     pub(crate) unsafe fn remove(&self, task: NonNull<Header>) -> usize {
         let mut list = self.0.lock();
-        let Links { before, after } = take_links(task);
-        match before {
-            Some(before) => with_links(before, |links| links.after = after),
-            None => list.first = after,
-        }
-        if let Some(after) = after {
-            with_links(after, |links| links.before = before);
-        }
-        // SAFETY: it was listed, and is alive until its remover gives the runtime's reference back.
-        for count in unsafe { list.counts.of(task) } {
-            count.len -= 1;
-        }
+        // SAFETY: by the caller's promise.
+        unsafe { list.unlink(task) };
         list.counts.users.len
+    }
+
+    /// Takes tasks out, under one lock.
+    ///
+    /// # Safety
+    ///
+    /// The tasks are in this list.
+    pub(crate) unsafe fn remove_all(&self, tasks: &[TaskRef]) {
+        let mut list = self.0.lock();
+        for task in tasks {
+            // SAFETY: by the caller's promise.
+            unsafe { list.unlink(task.as_raw()) };
+        }
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -3,6 +3,7 @@
 use super::Kind;
 use super::cell::{Header, drop_ref, schedule_task};
 use super::state::Wake;
+use crate::current;
 use crate::observe::spans::{WakerOp, tell};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -83,8 +84,11 @@ fn task(data: *const ()) -> NonNull<Header> {
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: the waker that is cloned keeps the task alive.
-    unsafe { task(data).as_ref() }.state.ref_inc();
+    // In the task's own poll, a reference that was taken in advance.
+    if !current::take_spare_reference(task(data)) {
+        // SAFETY: the waker that is cloned keeps the task alive.
+        unsafe { task(data).as_ref() }.state.ref_inc();
+    }
     RawWaker::new(data, &VTABLE)
 }
 
@@ -128,8 +132,10 @@ unsafe fn wake_by_ref(data: *const ()) {
 }
 
 unsafe fn drop(data: *const ()) {
-    // SAFETY: this waker's reference is given back once.
-    unsafe { drop_ref(task(data)) };
+    if !current::keep_spare_reference(task(data)) {
+        // SAFETY: this waker's reference is given back once.
+        unsafe { drop_ref(task(data)) };
+    }
 }
 
 // The same, with an event before each: in this order, a drop that frees the task is told of while there is a task.

@@ -133,11 +133,11 @@ fn every_push_finds_a_worker() {
 fn an_armed_timer_is_known_to_the_sentry() {
     model(|| {
         let idle = Arc::new(Idle::new(2));
-        let timers = Arc::new(TimerShard::new());
+        let timers = TimerShard::get();
         assert!(idle.fall_asleep(1, false).sentry);
         idle.announce_lookout(1, false);
         let sentry = thread::spawn({
-            let (idle, timers) = (Arc::clone(&idle), Arc::clone(&timers));
+            let idle = Arc::clone(&idle);
             move || {
                 idle.announce_lookout(u64::MAX, false);
                 timers.next() != u64::MAX
@@ -147,6 +147,8 @@ fn an_armed_timer_is_known_to_the_sentry() {
         assert!(armed.is_first);
         let calls = idle.lookout_is_later_than(1_000 + SENTRY_GRACE) && idle.any_asleep() && idle.lookout().is_some();
         assert!(sentry.join().unwrap() | calls, "nobody will look");
+        drop(timers.cancel(armed.key));
+        timers.retire();
     });
 }
 

@@ -86,8 +86,14 @@ impl<F> Alone<F> {
 
 /// Makes a task as `create_task` does, on a worker or not.
 fn spawn<F: Future>(shared: &Arc<Shared>, future: F) -> Task<F::Output> {
-    let options =
-        Options { name: None, context: None, eager: Some(false), kind: Kind::Task, location: Location::caller() };
+    let options = Options {
+        name: None,
+        context: None,
+        eager: Some(false),
+        kind: Kind::Task,
+        location: Location::caller(),
+        awaited_by: 0,
+    };
     crate::scheduler::with_worker_of(shared, |worker| create(shared, worker, future, options))
 }
 
@@ -271,13 +277,10 @@ fn a_timer_fires_or_is_cancelled() {
         }
     }
     model(|| {
-        let shard = Arc::new(crate::time::TimerShard::new());
+        let shard = crate::time::TimerShard::get();
         let counts = Arc::new(Counts(Count::new(0)));
         let armed = shard.arm(100, Waker::from(Arc::clone(&counts)));
-        let firing = thread::spawn({
-            let shard = Arc::clone(&shard);
-            move || shard.fire(100)
-        });
+        let firing = thread::spawn(move || shard.fire(100));
         let cancelled = shard.cancel(armed.key);
         let fired = firing.join().unwrap();
         assert!(fired != cancelled.is_some(), "one of the two");
@@ -286,6 +289,7 @@ fn a_timer_fires_or_is_cancelled() {
         assert_eq!(Arc::strong_count(&counts), 1);
         assert!(!shard.fire(1_000));
         assert_eq!(shard.next(), u64::MAX);
+        shard.retire();
     });
 }
 
@@ -302,17 +306,15 @@ fn a_timer_moves_while_it_fires() {
     }
     model(|| {
         use crate::time::Renewed;
-        let shard = Arc::new(crate::time::TimerShard::new());
+        let shard = crate::time::TimerShard::get();
         let armed = shard.arm(100, Waker::noop().clone());
-        let firing = thread::spawn({
-            let shard = Arc::clone(&shard);
-            move || shard.fire(100)
-        });
+        let firing = thread::spawn(move || shard.fire(100));
         let bell = Arc::new(Bell(AtomicUsize::new(0)));
         let is_armed = matches!(shard.renew(armed.key, &Waker::from(Arc::clone(&bell))), Renewed::Armed(_));
         assert!(firing.join().unwrap());
         assert_eq!(bell.0.load(Acquire), usize::from(is_armed), "who waits is woken");
         assert!(matches!(shard.renew(armed.key, Waker::noop()), Renewed::Fired));
+        shard.retire();
     });
 }
 

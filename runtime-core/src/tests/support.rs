@@ -118,7 +118,7 @@ impl Schedule for Queue {
         unsafe { &*this }.push(task);
     }
 
-    fn release(&self, _task: &TaskRef) {
+    fn release(&self, _task: TaskRef) {
         self.released.fetch_add(1, Relaxed);
     }
 

@@ -1,6 +1,7 @@
 //! The runtime's clock: the system's monotonic one, or one that a test moves.
 
 use crate::loom::elapsed;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Self {
+        // Before the epoch, so that no moment of this clock is before it.
+        anchor();
         Self { epoch: Instant::now(), virtual_now: is_virtual.then(|| AtomicU64::new(0)) }
     }
 
@@ -59,10 +62,37 @@ impl Clock {
 
     /// The moment `after` from now.
     pub(crate) fn deadline(&self, after: Duration) -> u64 {
-        self.now().saturating_add(nanos(after))
+        self.after(nanos(after))
+    }
+
+    /// The moment so many nanoseconds from now.
+    pub(crate) fn after(&self, nanos: u64) -> u64 {
+        self.now().saturating_add(nanos)
+    }
+
+    /// What [`since_anchor`] has made of a moment, on this clock; moments before the runtime was made are its beginning.
+    pub(crate) fn of_anchored(&self, nanos: u64) -> u64 {
+        match nanos {
+            u64::MAX => u64::MAX,
+            nanos => nanos.saturating_sub(since_anchor(self.epoch)),
+        }
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// A moment that is the same for the whole process, and before the beginning of any runtime.
+fn anchor() -> Instant {
+    static ANCHOR: OnceLock<Instant> = OnceLock::new();
+    *ANCHOR.get_or_init(Instant::now)
+}
+
+/// A moment as a number, which no runtime is needed for; `u64::MAX` for what is too far away.
+pub(crate) fn since_anchor(moment: Instant) -> u64 {
+    nanos(moment.saturating_duration_since(anchor()))
+}
+
+/// As nanoseconds; what does not fit is `u64::MAX`. (Without the 128-bit numbers of `Duration::as_nanos`.)
+#[inline]
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    let whole = duration.as_secs().checked_mul(1_000_000_000);
+    whole.and_then(|whole| whole.checked_add(u64::from(duration.subsec_nanos()))).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,6 @@
 //! `sleep`, `sleep_until`, `yield_now`.
 
-use super::{Renewed, TimerShard};
+use super::{Renewed, TimerShard, clock};
 use crate::current;
 use crate::inspect;
 use crate::scheduler::worker::{self, Worker};
@@ -8,7 +8,6 @@ use runtime_timers::Key;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,7 @@ use std::time::{Duration, Instant};
 /// });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { state: State::After(duration) }
+    Sleep::of(AFTER, clock::nanos(duration))
 }
 
 /// Waits until `deadline`; a moment that has passed lets everything that is ready on this worker go first, once.
@@ -64,32 +63,49 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// });
 /// ```
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { state: State::At(deadline) }
+    Sleep::of(AT, clock::since_anchor(deadline))
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
+///
+/// Two words, for there are many: what it is and a number. (With the 40 bytes of an entry in the wheel, a pending sleep takes 56.)
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
-    state: State,
+    /// One of the constants below, or the address of the shard in which the timer is armed.
+    what: *const TimerShard,
+    /// What the constant says, or the timer's key.
+    value: u64,
 }
 
-enum State {
-    After(Duration),
-    At(Instant),
-    /// Nanoseconds of the runtime's clock.
-    Started(u64),
-    Armed {
-        shard: Arc<TimerShard>,
-        key: Key,
-    },
-    /// Due: ready at the next poll.
-    Yielded,
-    /// Later than any timer can be.
-    Never,
-    Over,
+/// Addresses that no shard has, because of its alignment.
+const fn tag(number: usize) -> *const TimerShard {
+    std::ptr::without_provenance(number)
 }
+
+/// Not begun: nanoseconds from the first poll on.
+const AFTER: *const TimerShard = tag(1);
+/// Not begun: nanoseconds since the process's anchor (`clock::since_anchor`).
+const AT: *const TimerShard = tag(2);
+/// Begun, not armed: nanoseconds of the runtime's clock.
+const STARTED: *const TimerShard = tag(3);
+/// Due: ready at the next poll.
+const YIELDED: *const TimerShard = tag(4);
+/// Later than any timer can be.
+const NEVER: *const TimerShard = tag(5);
+const OVER: *const TimerShard = tag(6);
+
+// SAFETY: the shard is shared by design, behind its lock; the rest are numbers.
+unsafe impl Send for Sleep {}
+// SAFETY: as above; besides, nothing is done through `&Sleep` but a look at the tag.
+unsafe impl Sync for Sleep {}
+impl std::panic::UnwindSafe for Sleep {}
+impl std::panic::RefUnwindSafe for Sleep {}
 
 impl Sleep {
+    fn of(what: *const TimerShard, value: u64) -> Self {
+        Self { what, value }
+    }
+
     /// Counts the duration from now on instead of from the first poll.
     ///
     /// # Panics
@@ -112,34 +128,47 @@ impl Sleep {
     /// });
     /// ```
     pub fn start(&mut self) {
-        if let State::After(duration) = self.state {
-            let deadline = worker::with_current_or_panic("sleep", |worker| worker.shared().clock.deadline(duration));
-            self.state = State::Started(if duration.is_zero() { 0 } else { deadline });
+        if self.what == AFTER {
+            let deadline = match self.value {
+                0 => 0,
+                nanos => worker::with_current_or_panic("sleep", |worker| worker.shared().clock.after(nanos)),
+            };
+            *self = Self::of(STARTED, deadline);
         }
+    }
+
+    /// The shard in which it is armed, and the key.
+    #[inline]
+    fn armed(&self) -> Option<(&'static TimerShard, Key)> {
+        if self.what.addr() <= OVER.addr() {
+            return None;
+        }
+        // SAFETY: none of the tags, so put in by `begin`; shards are never freed.
+        let shard = unsafe { &*self.what };
+        Some((shard, Key::from_bits(self.value)?))
     }
 
     fn begin(&mut self, worker: &Worker, cx: &Context<'_>) {
         let clock = &worker.shared().clock;
-        let started = matches!(self.state, State::Started(_));
-        let deadline = match self.state {
-            State::After(duration) if duration.is_zero() => 0,
-            State::After(duration) => clock.deadline(duration),
-            State::Started(deadline) => deadline,
-            State::At(instant) => clock.nanos_of(instant),
-            _ => unreachable!("called before anything else"),
+        let deadline = match self.what {
+            AFTER if self.value == 0 => 0,
+            AFTER => clock.after(self.value),
+            AT => clock.of_anchored(self.value),
+            _ => self.value,
         };
-        // One that was started has read the clock a moment ago; if it has become due since, the wheel fires it at once.
-        self.state = if deadline == u64::MAX {
+        // One that counts from now, or that was started a moment ago, is not due yet; should it become so meanwhile, the wheel fires it at once.
+        let new = if deadline == u64::MAX {
             inspect::saw(cx.waker(), || inspect::Leaf::Timer(None));
-            State::Never
-        } else if deadline == 0 || !started && deadline <= clock.now() {
+            Self::of(NEVER, 0)
+        } else if deadline == 0 || self.what == AT && deadline <= clock.now() {
             cx.waker().wake_by_ref();
-            State::Yielded
+            Self::of(YIELDED, 0)
         } else {
-            let (shard, key) =
-                worker.arm(deadline, inspect::clone_for(cx.waker(), || inspect::Leaf::Timer(Some(deadline))));
-            State::Armed { shard, key }
+            let waker = inspect::clone_for(cx.waker(), || inspect::Leaf::Timer(Some(deadline)));
+            let (shard, key) = worker.arm(deadline, waker);
+            Self::of(shard, key.to_bits())
         };
+        *self = new;
     }
 }
 
@@ -147,42 +176,43 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.state {
-            State::After(_) | State::At(_) | State::Started(_) => {
+        match self.what {
+            AFTER | AT | STARTED => {
                 worker::with_current_or_panic("sleep", |worker| self.begin(worker, cx));
                 return Poll::Pending;
             }
-            State::Never => {
+            NEVER => {
                 inspect::saw(cx.waker(), || inspect::Leaf::Timer(None));
                 return Poll::Pending;
             }
-            State::Armed { shard, key } => {
-                if let Renewed::Armed(_old) = shard.renew(*key, cx.waker()) {
-                    return Poll::Pending;
-                }
-            }
-            State::Yielded | State::Over => {}
+            _ => {}
         }
-        self.state = State::Over;
+        if let Some((shard, key)) = self.armed()
+            && let Renewed::Armed(_old) = shard.renew(key, cx.waker())
+        {
+            return Poll::Pending;
+        }
+        self.what = OVER;
         Poll::Ready(())
     }
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
-        if let State::Armed { shard, key } = &self.state {
-            drop(shard.cancel(*key));
+        if let Some((shard, key)) = self.armed() {
+            drop(shard.cancel(key));
         }
     }
 }
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.state {
-            State::After(_) | State::At(_) | State::Started(_) => "Sleep(not begun)",
-            State::Armed { .. } => "Sleep(armed)",
-            State::Never => "Sleep(for ever)",
-            State::Yielded | State::Over => "Sleep(over)",
+        f.write_str(match self.what {
+            AFTER | AT | STARTED => "Sleep(not begun)",
+            NEVER => "Sleep(for ever)",
+            YIELDED | OVER => "Sleep(over)",
+            _ => "Sleep(armed)",
         })
     }
 }

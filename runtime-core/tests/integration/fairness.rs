@@ -37,6 +37,28 @@ fn a_stuck_task_does_not_hold_back_what_it_has_spawned() {
 }
 
 #[test]
+fn a_stuck_task_does_not_hold_back_small_ones_in_great_number() {
+    // So small that a thief naps between thefts; the last ones come when it has long found that out.
+    on(2, async {
+        for _ in 0..3 {
+            let stuck = create_task(async move {
+                let ran = Count::default();
+                let mut children = 0;
+                for more in [2000, 1, 1, 2000] {
+                    for _ in 0..more {
+                        let ran = ran.clone();
+                        drop(create_task(async move { ran.up() }));
+                    }
+                    children += more;
+                    ran.spin_until(children);
+                }
+            });
+            stuck.await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_stuck_main_does_not_hold_back_what_it_has_spawned() {
     with_others(async || {
         for children in [1, 2, 50] {

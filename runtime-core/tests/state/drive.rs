@@ -3,16 +3,20 @@
 //! Included by the test around it and by `fuzz/fuzz_targets/state.rs`. One thread: what the transitions mean, not how they race (see `src/tests/loom_task.rs`).
 
 use crate::state::{
-    CANCEL, COMPLETE, Claim, Complete, DropJoin, EndPoll, JOIN_INTEREST, JOIN_WAKER, JoinWaker, LISTENERS, NOTIFIED,
-    RUNNING, Request, STARTED, State, Wake,
+    AGAIN, CANCEL, COMPLETE, Claim, Complete, DropJoin, EndPoll, JOIN_INTEREST, JOIN_WAKER, JoinWaker, LISTENERS,
+    NOTIFIED, Path, RUNNING, Request, STARTED, State, Wake,
 };
 
 /// What the word must say, and what is owed outside of it.
 struct Model {
+    /// What belongs to the poller: the references that a poll has in advance.
+    path: Path,
     running: bool,
     notified: bool,
     complete: bool,
     cancel: bool,
+    /// The pending request has been delivered before.
+    again: bool,
     interest: bool,
     waker: bool,
     started: bool,
@@ -30,7 +34,7 @@ struct Model {
 
 impl Model {
     fn refs(&self) -> u64 {
-        u64::from(!self.complete) + u64::from(!self.handle_gone) + self.extra
+        u64::from(!self.complete) + u64::from(!self.handle_gone) + self.extra + u64::from(self.path.spare())
     }
 
     #[track_caller]
@@ -40,6 +44,7 @@ impl Model {
             (RUNNING, self.running, "running"),
             (COMPLETE, self.complete, "complete"),
             (CANCEL, self.cancel, "cancel"),
+            (AGAIN, self.again, "again"),
             (JOIN_INTEREST, self.interest, "interest"),
             (JOIN_WAKER, self.waker, "waker"),
             (STARTED, self.started, "started"),
@@ -74,14 +79,16 @@ impl Model {
 }
 
 /// Does what the bytes say, as far as it is allowed at the moment; panics where the word and the model differ.
-pub fn drive(bytes: &[u8]) {
+pub(crate) fn drive(bytes: &[u8]) {
     let eager = bytes.first().is_some_and(|byte| byte % 4 == 0);
     let state = if eager { State::new_running() } else { State::new_notified() };
     let mut model = Model {
+        path: Path::new(),
         running: eager,
         notified: !eager,
         complete: false,
         cancel: false,
+        again: false,
         interest: true,
         waker: false,
         started: eager,
@@ -104,27 +111,28 @@ pub fn drive(bytes: &[u8]) {
 }
 
 fn step(state: &State, model: &mut Model, byte: u8) {
-    match byte % 18 {
+    match byte % 20 {
         0 if model.extra > 0 => model.woken(state.wake()),
         1 if model.queued => {
-            let begin = state.begin_poll();
+            let begin = state.begin_poll(&model.path);
             assert_eq!((begin.attention, begin.first), (model.cancel, !model.started));
             (model.queued, model.polling, model.running, model.notified, model.started) =
                 (false, true, true, false, true);
         }
         2 if model.polling => {
-            let again = state.end_poll();
+            let again = state.end_poll(&model.path);
+            assert_eq!(model.path.spare(), 0, "a task that nobody polls holds no references of a poll");
             assert_eq!(again, if model.notified { EndPoll::Submit } else { EndPoll::Idle });
             (model.polling, model.running, model.queued) = (false, false, model.notified);
         }
         // It has yielded: queued with the right to the future.
         3 if model.polling => (model.polling, model.queued) = (false, true),
         4 | 5 if model.polling => {
-            let is_value = byte % 18 == 4;
-            match state.complete(is_value) {
-                Complete::CancelPending => assert!(is_value && model.cancel),
+            let is_value = byte % 20 == 4;
+            match state.complete(is_value, &model.path) {
+                Complete::CancelPending => assert!(is_value && model.cancel && !model.again),
                 Complete::Done(before) => {
-                    assert!(!(is_value && model.cancel));
+                    assert!(!(is_value && model.cancel && !model.again));
                     assert_eq!(before.has(JOIN_WAKER), model.waker);
                     model.ended();
                     assert_eq!(state.ref_dec(), model.refs() == 0);
@@ -137,18 +145,19 @@ fn step(state: &State, model: &mut Model, byte: u8) {
                 assert!(!model.complete);
                 assert_eq!(first, !model.cancel);
                 model.woken(wake);
-                model.cancel = true;
+                (model.cancel, model.again) = (true, false);
                 model.requests += 1;
             }
         },
         7 => {
             model.requests = model.requests.saturating_sub(1);
             model.cancel &= model.requests > 0;
+            model.again &= model.cancel;
             assert_eq!(state.unrequest(), model.requests);
         }
         8 if model.polling => {
             assert_eq!(state.take_request(), model.cancel);
-            model.cancel = false;
+            (model.cancel, model.again) = (false, false);
         }
         9 if model.refs() > 0 && model.extra < 1_000 => {
             state.ref_inc();
@@ -188,13 +197,18 @@ fn step(state: &State, model: &mut Model, byte: u8) {
         }
         16 if model.polling => {
             assert_eq!(state.request_again(), model.cancel);
-            (model.cancel, model.notified) = (true, true);
+            if !model.cancel {
+                (model.cancel, model.again, model.notified) = (true, true, true);
+            }
         }
         17 => {
             assert_eq!(state.set(LISTENERS).has(LISTENERS), model.listeners);
             model.listeners = true;
             assert_eq!(state.has_started(), model.started);
         }
+        // Wakers that the poll clones and drops, with and without a write to the word.
+        18 if model.polling && model.path.take_one() => model.extra += 1,
+        19 if model.polling && model.extra > 0 && model.path.keep_one() => model.extra -= 1,
         _ => {}
     }
 }

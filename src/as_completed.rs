@@ -38,7 +38,7 @@ where
     I: IntoIterator,
     I::Item: TaskLike,
 {
-    AsCompleted { tasks: TaskSet::new(tasks) }
+    AsCompleted { tasks: TaskSet::new("as_completed", tasks) }
 }
 
 /// The stream of [`as_completed`].
@@ -54,6 +54,22 @@ impl<K: TaskLike> AsCompleted<K> {
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use runtime::{TimeoutError, as_completed, create_task, sleep};
+    /// use std::time::Duration;
+    ///
+    /// runtime::run(async {
+    ///     let mut tasks = [Duration::ZERO, Duration::MAX].map(|d| create_task(sleep(d)));
+    ///     let mut ended = as_completed(&mut tasks).timeout(Duration::from_millis(5));
+    ///     assert_eq!(ended.next().await.unwrap().unwrap().0, 0);
+    ///     assert_eq!(ended.next().await.unwrap().err(), Some(TimeoutError));
+    ///     assert!(ended.next().await.is_none());
+    /// });
+    /// ```
     pub fn timeout(self, duration: Duration) -> AsCompletedWithin<K> {
         let mut timer = sleep(duration);
         timer.start();

@@ -5,6 +5,23 @@ use std::error::Error;
 use std::fmt;
 
 /// Why one child of a [`TaskGroup`](crate::TaskGroup), or its body, failed.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{Failure, TaskGroup};
+///
+/// runtime::run(async {
+///     let result = TaskGroup::scope(async |group| {
+///         group.create_task(async { Err::<(), _>("broken") });
+///         Ok(())
+///     });
+///     let failure = result.await.unwrap_err().into_failures().remove(0);
+///     assert_eq!(failure.error(), Some(&"broken"));
+///     assert!(!failure.is_panicked());
+///     assert_eq!(failure.into_error(), Some("broken"));
+/// });
+/// ```
 #[derive(Debug, Clone)]
 pub enum Failure<E> {
     /// It returned this error.
@@ -73,6 +90,34 @@ impl<E: Error + 'static> Error for Failure<E> {
 ///     assert_eq!(group.errors().collect::<Vec<_>>(), [&"broken"]);
 ///     assert_eq!(group.to_string(), "1 failure in a task group: broken");
 /// });
+/// ```
+///
+/// # Example: errors and panics apart
+///
+/// ```
+/// use runtime::{Failure, TaskGroup, catch_cancelled, yield_now};
+/// use std::panic::{AssertUnwindSafe, catch_unwind};
+///
+/// # let runner = runtime::Runner::builder().workers(1).build()?;
+/// # runner.run(async {
+/// let result = TaskGroup::<u32>::scope(async |group| {
+///     group.create_task(async {
+///         let _ = catch_cancelled(std::future::pending::<()>()).await;
+///         Err::<(), _>(404) // its answer to the cancellation
+///     });
+///     group.create_task(async { panic!("a bug") });
+///     yield_now().await;
+///     Ok(())
+/// });
+/// let group = result.await.unwrap_err();
+/// assert_eq!((group.len(), group.is_empty()), (2, false));
+/// assert!(group.failures()[0].is_panicked(), "the first");
+///
+/// let (errors, panics) = group.split(|failure| matches!(failure, Failure::Error(_)));
+/// assert_eq!(errors.unwrap().into_errors().collect::<Vec<_>>(), [404]);
+/// assert!(catch_unwind(AssertUnwindSafe(|| panics.unwrap().resume_panic())).is_err());
+/// # }).unwrap();
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ExceptionGroup<E> {

@@ -1,8 +1,9 @@
 //! `gather` and `try_gather`: several futures at once, as tasks, and all their results.
 
+use crate::child::create_child;
 use crate::task_set::TaskSet;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, create_task, intercept};
+use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, awaiting_via, intercept};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -89,6 +90,21 @@ where
 }
 
 /// What [`gather`] takes: an iterable of futures, or a tuple of them. `K` is found by the compiler.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::gather;
+///
+/// runtime::run(async {
+///     assert_eq!(gather(vec![async { 1 }]).await, [1]);
+///     assert_eq!(gather((async { 1 }, async { "two" })).await, (1, "two"));
+/// });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`gather` takes an iterable of futures, or a tuple of at most 12 futures, not `{Self}`",
+    note = "each becomes a task: the futures and their values have to be `Send` and `'static`"
+)]
 pub trait IntoChildren<K> {
     /// The tasks made of them.
     type Children: Children;
@@ -99,6 +115,20 @@ pub trait IntoChildren<K> {
 }
 
 /// Tasks that are waited for together.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{Children, IntoChildren, gather};
+///
+/// /// Gathers, and says so.
+/// async fn told<K, G: IntoChildren<K>>(futures: G) -> <G::Children as Children>::Output {
+///     println!("gathering");
+///     gather(futures).await
+/// }
+///
+/// runtime::run(async { assert_eq!(told((1..=2).map(|n| async move { n })).await, [1, 2]) });
+/// ```
 pub trait Children: Unpin {
     /// All values.
     type Output;
@@ -124,6 +154,21 @@ pub trait Children: Unpin {
 }
 
 /// [`Children`] whose values are results.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::try_gather;
+///
+/// runtime::run(async {
+///     let both = try_gather((async { Ok::<_, &str>(1) }, async { Ok("two") }));
+///     assert_eq!(both.await, Ok((1, "two")));
+/// });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`try_gather` takes futures of results that all have the same error type",
+    note = "for futures that yield plain values there is `gather`"
+)]
 pub trait TryChildren: Children {
     /// All values, without the results around them.
     type Values;
@@ -171,7 +216,7 @@ impl<C: Children> Future for Ends<C> {
         let this = &mut *self;
         let children = this.children.as_mut().expect("polled after completion");
         loop {
-            match children.poll_next_done(cx) {
+            match awaiting_via(cx, "gather", |cx| children.poll_next_done(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(place)) => {
@@ -373,9 +418,9 @@ where
         let mut tasks = Vec::new();
         // Not `map`: a closure would be the creation place instead of the caller.
         for future in self {
-            tasks.push(create_task(future));
+            tasks.push(create_child(future));
         }
-        TaskVec { tasks: TaskSet::new(tasks) }
+        TaskVec { tasks: TaskSet::new("gather", tasks) }
     }
 }
 
@@ -498,7 +543,7 @@ macro_rules! tuple {
 
             #[track_caller]
             fn into_children(self) -> Self::Children {
-                TaskTuple { tasks: ($(create_task(self.$place),)+), given: 0 }
+                TaskTuple { tasks: ($(create_child(self.$place),)+), given: 0 }
             }
         }
 

@@ -12,14 +12,16 @@
 //!
 //! The group's lock is held for a few instructions, never while a child is cancelled, woken or dropped.
 
+use crate::catch_panic::CatchPanic;
 use crate::exception_group::{ExceptionGroup, Failure};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use runtime_core::{
-    CancelledError, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, cancel_when, catch_cancelled,
-    current_task, intercept,
+    CancelledError, ExceptionContext, Handle, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, awaiting_tasks,
+    cancel_when, catch_cancelled, current_task, intercept, not_awaiting,
 };
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -31,11 +33,32 @@ use std::task::{Context, Poll, Waker};
 /// A group of tasks that ends when all of them have ended.
 ///
 /// Made by [`scope`](Self::scope); the handle that its body gets can be cloned into children, which may add more.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{TaskGroup, yield_now};
+///
+/// runtime::run(async {
+///     let ended = TaskGroup::<()>::scope(async |group| {
+///         let more = group.clone();
+///         group.create_task(async move {
+///             more.create_task(std::future::pending::<()>()); // a child adds a child
+///             more.cancel(); // ends them all, and is no failure
+///         });
+///         yield_now().await;
+///         Ok("the body's value")
+///     });
+///     // The body may have been cancelled as well.
+///     assert!(matches!(ended.await, Ok("the body's value") | Err(_)));
+/// });
+/// ```
 pub struct TaskGroup<E> {
     shared: Arc<Shared<E>>,
 }
 
-struct Shared<E>(Mutex<State<E>>);
+/// What all handles share; and the task that the scope is in, for pictures of the runtime.
+struct Shared<E>(Mutex<State<E>>, Option<TaskId>);
 
 struct State<E> {
     phase: Phase,
@@ -63,6 +86,22 @@ enum Phase {
 }
 
 /// What a child of a group may return: a `Result` with the group's error, or nothing.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::TaskGroup;
+///
+/// runtime::run(async {
+///     let sum = TaskGroup::<&str>::scope(async |group| {
+///         let one = group.create_task(async { Ok(1) }); // its value is 1
+///         let nothing = group.create_task(async {}); // its value is ()
+///         nothing.await.unwrap();
+///         Ok(one.await.unwrap())
+///     });
+///     assert_eq!(sum.await.unwrap(), 1);
+/// });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a child of this task group has to return `Result<_, {E}>` or `()`, not `{Self}`",
     note = "wrap the value: `async {{ Ok(value) }}`"
@@ -115,6 +154,50 @@ impl<E> ChildOutput<E> for () {
     }
 }
 
+impl TaskGroup<Infallible> {
+    /// As [`scope`](Self::scope), for children and a body that have no errors: the body just gives its value.
+    ///
+    /// # Errors
+    ///
+    /// [`ExceptionGroup`] with the panics, if there was any; and an empty one when the group was ended by [`cancel`](Self::cancel) and the
+    /// body gave no value.
+    ///
+    /// # Panics
+    ///
+    /// As [`scope`](Self::scope).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`scope`](Self::scope).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{TaskGroup, yield_now};
+    ///
+    /// # runtime::run(async {
+    /// let sum = TaskGroup::run(async |group| {
+    ///     group.create_task(yield_now());
+    ///     let one = group.create_task(async { Ok(1) });
+    ///     one.await.unwrap() + 2
+    /// })
+    /// .await;
+    /// assert_eq!(sum.unwrap(), 3);
+    /// # });
+    /// ```
+    pub async fn run<T, B, F>(body: B) -> Result<T, ExceptionGroup<Infallible>>
+    where
+        B: FnOnce(TaskGroup<Infallible>) -> F,
+        F: Future<Output = T>,
+    {
+        Self::scope(|group| {
+            let body = body(group);
+            async { Ok(body.await) }
+        })
+        .await
+    }
+}
+
 impl<E: Send + 'static> TaskGroup<E> {
     /// Runs `body` with a new group, and returns when the body and every child have ended.
     ///
@@ -135,7 +218,7 @@ impl<E: Send + 'static> TaskGroup<E> {
     ///
     /// A request is passed to the children and the body, all are waited for, then it goes on. If a child or the body answers it with an error, that
     /// is returned instead, and the cancellation is delivered at the next suspension after the group. A plain drop cancels the children and
-    /// does not wait.
+    /// does not wait; panics of theirs then go to the exception handler, errors nowhere.
     ///
     /// # Examples
     ///
@@ -167,7 +250,8 @@ impl<E: Send + 'static> TaskGroup<E> {
         F: Future<Output = Result<T, E>>,
     {
         let entry = requests();
-        let group = TaskGroup { shared: Arc::new(Shared::new()) };
+        let owner = current_task().map(|task| task.id());
+        let group = TaskGroup { shared: Arc::new(Shared::new(owner)) };
         let over = CancelOnDrop(group.clone());
         let body = run_body(&group, body).await;
         let (value, mut cancelled) = match body {
@@ -267,8 +351,12 @@ impl<E: Send + 'static> TaskGroup<E> {
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
         let starting = Starting { group: self, started: false };
-        let child = Child { future, group: self.clone(), failed: false };
+        let child = Child { future: Some(future), group: self.clone(), failed: false };
         let ended = self.clone();
+        let builder = match self.shared.1 {
+            Some(owner) => builder.awaited_by(owner),
+            None => builder,
+        };
         let task = builder.create_task_and_tell(child, move |task| ended.shared.child_ended(task));
         starting.done(task.task_ref());
         task
@@ -306,14 +394,18 @@ impl<E: Send + 'static> TaskGroup<E> {
 
     /// The running child has failed: that ends the others. It is about to end by itself, and gets no request.
     fn child_failed(&self, failure: Failure<E>) {
-        self.shared.0.lock().failures.push(failure);
+        if let Err(unread) = self.shared.add_failure(failure) {
+            return report(unread);
+        }
         let failed = current_task().map(|task| task.id());
         self.abort_but(failed, &CancelledError::without_message());
     }
 
     /// Waits until no child is left. A request from outside is passed to the children, the first time, and given.
     async fn wait_for_children(&self, request: Option<CancelledError>) -> Option<CancelledError> {
-        let no_child = std::future::poll_fn(|cx| self.shared.poll_no_child(cx));
+        let no_child = std::future::poll_fn(|cx| {
+            awaiting_tasks(cx, "group", &mut (), |()| self.shared.children(), |(), cx| self.shared.poll_no_child(cx))
+        });
         let told = intercept(no_child, |_, request| self.abort_by(request)).await;
         request.or(told.cancelled)
     }
@@ -367,7 +459,7 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let abort = Aborted(Arc::clone(&group.shared));
-    let body = CatchPanic { future: body(group.clone()) };
+    let body = CatchPanic::new(body(group.clone()));
     match catch_cancelled(cancel_when(body, abort)).await {
         Ok(Ok(Ok(Ok(value)))) => Body::Value(value),
         Ok(Ok(Ok(Err(error)))) => Body::Failed(Failure::Error(error)),
@@ -386,8 +478,8 @@ fn refused<T: Send + 'static>() -> Task<T> {
 }
 
 impl<E> Shared<E> {
-    fn new() -> Self {
-        Self(Mutex::new(State {
+    fn new(owner: Option<TaskId>) -> Self {
+        let state = Mutex::new(State {
             phase: Phase::Open,
             children: HashMap::new(),
             starting: 0,
@@ -395,7 +487,8 @@ impl<E> Shared<E> {
             request: None,
             body: None,
             scope: None,
-        }))
+        });
+        Self(state, owner)
     }
 
     /// Counts a child that is about to be created; false when none is taken in any more.
@@ -443,6 +536,12 @@ impl<E> Shared<E> {
         wake(waker);
     }
 
+    fn children(&self) -> Vec<TaskId> {
+        let mut children: Vec<TaskId> = self.0.lock().children.keys().copied().collect();
+        children.sort_unstable();
+        children
+    }
+
     fn poll_no_child(&self, cx: &mut Context<'_>) -> Poll<()> {
         let fresh = cx.waker().clone();
         let mut state = self.0.lock();
@@ -466,6 +565,16 @@ impl<E> Shared<E> {
         state.phase = Phase::Aborting;
         state.request = Some(request.clone());
         Some((state.children.values().cloned().collect(), state.body.take()))
+    }
+
+    /// Notes a failure; gives it back when the scope was dropped, so that nobody will read it.
+    fn add_failure(&self, failure: Failure<E>) -> Result<(), Failure<E>> {
+        let mut state = self.0.lock();
+        if state.phase == Phase::Over {
+            return Err(failure);
+        }
+        state.failures.push(failure);
+        Ok(())
     }
 
     /// The scope returns: no child is taken in any more.
@@ -519,8 +628,18 @@ struct CancelOnDrop<E: Send + 'static>(TaskGroup<E>);
 impl<E: Send + 'static> Drop for CancelOnDrop<E> {
     fn drop(&mut self) {
         self.0.abort();
-        let failures = self.0.shared.close();
-        drop(failures);
+        self.0.shared.close().into_iter().for_each(report);
+    }
+}
+
+/// A failure of a group whose scope was dropped: a panic goes to the exception handler, for nobody else will see it. About an error nothing
+/// is known that could be said.
+fn report<E>(failure: Failure<E>) {
+    if let (Failure::Panicked(panic), Some(handle)) = (failure, Handle::try_current()) {
+        let mut context =
+            ExceptionContext::new("a child of a task group failed after the group was dropped").with_error(panic);
+        context.task = current_task();
+        handle.call_exception_handler(&context);
     }
 }
 
@@ -529,7 +648,7 @@ struct Aborted<E>(Arc<Shared<E>>);
 
 impl<E> Trigger for Aborted<E> {
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = cx.waker().clone();
+        let fresh = not_awaiting(cx, |cx| cx.waker().clone());
         let mut state = self.0.0.lock();
         if state.phase != Phase::Open {
             return Poll::Ready(state.request.clone().unwrap_or_default());
@@ -542,33 +661,35 @@ impl<E> Trigger for Aborted<E> {
 }
 
 pin_project! {
-    /// Yields a panic of the future as a value.
-    struct CatchPanic<F> {
+    /// The future of a child: its failure goes to the group in the step in which it happens, that of its destructor too.
+    struct Child<F, E>
+    where
+        E: Send,
+        E: 'static,
+    {
         #[pin]
-        future: F,
+        future: Option<F>,
+        group: TaskGroup<E>,
+        failed: bool,
     }
-}
 
-impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, PanicError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(PanicError::new(payload))),
+    impl<F, E> PinnedDrop for Child<F, E>
+    where
+        E: Send,
+        E: 'static,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Err(panic) = drop_future(this.future) {
+                this.group.child_failed(Failure::Panicked(panic));
+            }
         }
     }
 }
 
-pin_project! {
-    /// The future of a child: its failure goes to the group in the step in which it happens.
-    struct Child<F, E> {
-        #[pin]
-        future: F,
-        group: TaskGroup<E>,
-        failed: bool,
-    }
+/// Drops a future where it is; a panic of its destructor is given back.
+fn drop_future<F>(mut future: Pin<&mut Option<F>>) -> Result<(), PanicError> {
+    catch_unwind(AssertUnwindSafe(|| future.set(None))).map_err(PanicError::new)
 }
 
 impl<F, E> Future for Child<F, E>
@@ -580,14 +701,15 @@ where
     type Output = <F::Output as ChildOutput<E>>::Value;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         if !*this.failed {
-            let future = this.future;
+            let future = this.future.as_mut().as_pin_mut().expect("a child is polled while its future is there");
             let failure = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(output)) => match output.into_result() {
-                    Ok(value) => return Poll::Ready(value),
-                    Err(error) => Failure::Error(error),
+                Ok(Poll::Ready(output)) => match (output.into_result(), drop_future(this.future)) {
+                    (Ok(value), Ok(())) => return Poll::Ready(value),
+                    (Ok(_), Err(panic)) => Failure::Panicked(panic),
+                    (Err(error), _) => Failure::Error(error),
                 },
                 Err(payload) => Failure::Panicked(PanicError::new(payload)),
             };
@@ -601,6 +723,22 @@ where
 }
 
 /// The handle of a child: a [`Task`] that may be dropped without a second thought, because the group waits for it.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{Task, TaskGroup};
+///
+/// runtime::run(async {
+///     let name = TaskGroup::<()>::scope(async |group| {
+///         let child = group.create_task(async {});
+///         child.set_name("child"); // all methods of a task
+///         let task: Task<()> = child.into_task();
+///         Ok(task.get_name())
+///     });
+///     assert_eq!(name.await.unwrap(), "child");
+/// });
+/// ```
 #[derive(Debug)]
 pub struct GroupTask<T>(Task<T>);
 
@@ -634,6 +772,23 @@ impl<T> Future for GroupTask<T> {
 }
 
 /// The group is over or shutting down; the future that was to become a child is in it.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{GroupClosed, TaskGroup};
+///
+/// runtime::run(async {
+///     let mut kept = None;
+///     let _ = TaskGroup::<()>::scope(async |group| {
+///         kept = Some(group);
+///         Ok(())
+///     })
+///     .await;
+///     let GroupClosed(future) = kept.unwrap().try_create_task(async { Ok("not run") }).unwrap_err();
+///     assert_eq!(future.await, Ok("not run"));
+/// });
+/// ```
 pub struct GroupClosed<F>(pub F);
 
 impl<F> fmt::Debug for GroupClosed<F> {

@@ -1,5 +1,6 @@
 //! `run` and `Runner`: where a program enters the runtime and leaves it.
 
+use crate::inspect::{Opened, Openings};
 use crate::interrupt::{self, Seen, Watch};
 use parking_lot::Mutex;
 use runtime_bridge::{BlockingConfig, configure};
@@ -115,6 +116,8 @@ fn because(error: &CancelledError) -> String {
 pub struct Runner {
     /// The runtime.
     engine: Engine,
+    /// Shows it to the outside, if that is asked for; goes after it, for a shutdown may hang as well.
+    _opened: Option<Opened>,
     /// The context of the runs, as the last one left it.
     context: Mutex<Context>,
     /// Whether Ctrl-C cancels what is run.
@@ -319,7 +322,8 @@ impl Runner {
     ///
     /// # Panics
     ///
-    /// When called by a worker of a runtime, and while another thread is in `run`.
+    /// When called by a worker of a runtime, by a function given to [`to_thread`](crate::to_thread) of this one, and while another thread is
+    /// in `run`.
     ///
     /// # Examples
     ///
@@ -380,6 +384,30 @@ impl Drop for KeptContext<'_> {
 /// runner.run(sleep(Duration::from_secs(3600))).unwrap(); // does not take an hour
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # Example: all settings
+///
+/// ```
+/// use runtime::Runner;
+/// use std::time::Duration;
+///
+/// let runner = Runner::builder()
+///     .workers(2)
+///     .thread_name("io")
+///     .thread_stack_size(1 << 20)
+///     .max_blocking_threads(8)
+///     .blocking_keep_alive(Duration::from_secs(1))
+///     .eager_tasks(true)
+///     .debug(true)
+///     .slow_poll_threshold(Duration::from_millis(10))
+///     .handle_interrupts(false)
+///     .shutdown_grace(Duration::from_secs(5))
+///     .build()?;
+/// assert_eq!(runner.handle().workers(), 2);
+/// let task = runner.run(async { runtime::create_task(async { 1 }) }).unwrap();
+/// assert!(task.done(), "it began eagerly, and ended");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct RunnerBuilder {
@@ -393,6 +421,12 @@ pub struct RunnerBuilder {
     handle_interrupts: Option<bool>,
     /// The pool for blocking functions.
     blocking: BlockingConfig,
+    /// Whether pictures go to stderr on a signal, if it was set.
+    inspect_on_signal: Option<bool>,
+    /// Whether the command `runtime-inspect` is answered, if it was set.
+    inspect_socket: Option<bool>,
+    /// Whether polls are recorded, if it was set.
+    inspect: Option<bool>,
 }
 
 impl RunnerBuilder {
@@ -403,6 +437,9 @@ impl RunnerBuilder {
             debug: None,
             handle_interrupts: None,
             blocking: BlockingConfig::default(),
+            inspect_on_signal: None,
+            inspect_socket: None,
+            inspect: None,
         }
     }
 
@@ -437,18 +474,74 @@ impl RunnerBuilder {
         self
     }
 
-    /// Whether slow polls and the like are reported. The default is the environment variable `RUNTIME_DEBUG`: on if it is set and neither
-    /// empty nor `0`.
+    /// Whether polls that take long are reported to the exception handler: each when it is over, and a worker that is stuck in one also while it is, by
+    /// a thread that exists for this only. Costs two looks at the clock and two locks for every poll. The default is the environment
+    /// variable `RUNTIME_DEBUG`: on if it is set and neither empty nor `0`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{ExceptionContext, Runner, TaskBuilder};
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let runner = Runner::builder().workers(1).debug(true).slow_poll_threshold(Duration::from_millis(1)).build()?;
+    /// let (tell, told) = channel();
+    /// runner.handle().set_exception_handler(Some(move |report: &ExceptionContext| tell.send(report.to_string()).unwrap()));
+    /// runner.run(async move {
+    ///     let blocks = async move { told.recv() }; // as no task should
+    ///     let report = TaskBuilder::new().name("blocks").create_task(blocks).await.unwrap().unwrap();
+    ///     assert!(report.starts_with("worker 0 has been in a poll for "), "{report}");
+    ///     assert!(report.contains("and still is; task blocks created at "), "{report}");
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "set_debug")]
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = Some(debug);
         self
     }
 
-    /// A poll of at least this length is slow; the default is 100 milliseconds.
+    /// A poll of at least this length is slow, in [debug mode](Self::debug); the default is 100 milliseconds. It is real time, also where the runtime's is virtual.
     #[doc(alias = "slow_callback_duration")]
     pub fn slow_poll_threshold(mut self, threshold: Duration) -> Self {
         self.config.slow_poll_threshold = threshold;
+        self
+    }
+
+    /// Whether the lengths of polls are counted, for [`Metrics::poll_times`](crate::Metrics::poll_times); the default is no. Costs two looks at the
+    /// clock for every poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runner = runtime::Runner::builder().workers(1).poll_times(true).build()?;
+    /// runner.run(async {}).unwrap();
+    /// assert_eq!(runner.handle().metrics().poll_times.unwrap().count(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn poll_times(mut self, count: bool) -> Self {
+        self.config.poll_times = count;
+        self
+    }
+
+    /// Whether the report of a worker that is stuck in a poll says what its thread is doing, function by function; needs [debug mode](Self::debug).
+    ///
+    /// The thread is interrupted by a real-time signal for that, one that nobody had a handler for when the runtime was built. The handler does nothing but copy
+    /// the stack; still, system calls of foreign code that do not expect a signal may fail with `EINTR`. Where the thread does not answer, the
+    /// report comes without it.
+    ///
+    /// There only with the feature `stuck-stacks`; except on Linux on x86-64, [`build`](Self::build) fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runner = runtime::Runner::builder().workers(1).debug(true).stuck_stacks(true).build();
+    /// assert_eq!(runner.is_ok(), cfg!(all(target_os = "linux", target_arch = "x86_64")));
+    /// ```
+    #[cfg(feature = "stuck-stacks")]
+    pub fn stuck_stacks(mut self, stacks: bool) -> Self {
+        self.config.stuck_stacks = stacks;
         self
     }
 
@@ -484,12 +577,69 @@ impl RunnerBuilder {
         self
     }
 
+    /// Whether every poll of every task is recorded: pictures of the runtime then show, without asking any task, how often it was polled, since
+    /// when it is suspended, what created it, and all that it awaits. The default is whether `RUNTIME_INSPECT` has the
+    /// word `record`. It costs a lock and a few comparisons for each poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{Promise, Runner, call_graph, create_task, yield_now};
+    ///
+    /// let runner = Runner::builder().workers(1).inspect(true).build()?;
+    /// let picture = runner.run(async {
+    ///     let (promise, lost) = Promise::<()>::new();
+    ///     let task = create_task(async { lost.await });
+    ///     yield_now().await;
+    ///     let picture = call_graph();
+    ///     drop((promise, task));
+    ///     picture
+    /// });
+    /// assert!(picture.unwrap().to_string().contains("awaits the promise"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inspect(mut self, inspect: bool) -> Self {
+        self.inspect = Some(inspect);
+        self
+    }
+
+    /// Whether a picture of the runtime, with all stacks, goes to stderr on `SIGQUIT` (Ctrl-\ at a terminal), as far as the program does not
+    /// handle that signal itself. The default is whether the environment variable `RUNTIME_INSPECT`, words with commas between them,
+    /// has the word `signal`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// let runner = runtime::Runner::builder().workers(1).inspect_on_signal(true).build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inspect_on_signal(mut self, inspect: bool) -> Self {
+        self.inspect_on_signal = Some(inspect);
+        self
+    }
+
+    /// Whether the command `runtime-inspect` is answered, which shows from outside what this runtime does: over a Unix socket in a directory that
+    /// only the user of this process may enter. The default is whether `RUNTIME_INSPECT` has the word `socket`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// let runner = runtime::Runner::builder().workers(1).inspect_socket(true).build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inspect_socket(mut self, inspect: bool) -> Self {
+        self.inspect_socket = Some(inspect);
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the settings contradict each other or `RUNTIME_WORKERS` is no number; otherwise what the
-    /// system said when a thread could not be made.
+    /// `InvalidInput` when the settings contradict each other, the name of the threads has a NUL in it, `RUNTIME_WORKERS` is no number,
+    /// or `RUNTIME_INSPECT` has other words than `signal`, `socket` and `record`; otherwise what the system said when a thread could not be made.
     ///
     /// # Examples
     ///
@@ -504,10 +654,18 @@ impl RunnerBuilder {
             None => workers_from_environment()?.unwrap_or(self.config.workers),
         };
         let debug = self.debug.unwrap_or_else(debug_from_environment);
-        let engine = Engine::new(Config { workers, debug, ..self.config })?;
+        let openings = Openings::from_environment()?;
+        let openings = Openings {
+            signal: self.inspect_on_signal.unwrap_or(openings.signal),
+            socket: self.inspect_socket.unwrap_or(openings.socket),
+            record: self.inspect.unwrap_or(openings.record),
+        };
+        let engine = Engine::new(Config { workers, debug, inspect: openings.record, ..self.config })?;
         configure(&engine.handle(), self.blocking);
+        let opened = Opened::new(&engine.handle(), openings)?;
         Ok(Runner {
             engine,
+            _opened: opened,
             context: Mutex::new(Context::current()),
             handle_interrupts: self.handle_interrupts.unwrap_or(false),
             interrupted: AtomicBool::new(false),

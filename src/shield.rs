@@ -1,7 +1,8 @@
 //! `shield`: a cancellation of the one who waits does not reach what is waited for.
 
+use crate::child::create_child;
 use pin_project_lite::pin_project;
-use runtime_core::{Task, TaskError, create_task};
+use runtime_core::{Task, TaskError, awaiting_via};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -45,7 +46,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    Shield { task: create_task(future) }
+    Shield { task: create_child(future) }
 }
 
 pin_project! {
@@ -63,7 +64,7 @@ impl<T> Future for Shield<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let task = self.project().task;
         // Not a catcher: a request finds nothing here that could take it, and drops the waiter.
-        if task.poll_done(cx).is_pending() {
+        if awaiting_via(cx, "shield", |cx| task.poll_done(cx)).is_pending() {
             return Poll::Pending;
         }
         match task.result() {

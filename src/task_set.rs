@@ -2,12 +2,30 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use runtime_core::{CancelledError, Task};
+use runtime_core::{CancelledError, Task, TaskId, awaiting_tasks};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A task, or a task that is borrowed: what [`wait`](crate::wait) and [`as_completed`](crate::as_completed) take.
+/// A task, or a task that is borrowed: what [`wait`](fn@crate::wait) and [`as_completed`](fn@crate::as_completed) take.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{create_task, wait};
+///
+/// runtime::run(async {
+///     let mut task = create_task(async { 1 });
+///     let (done, _) = wait([&mut task]).await; // borrowed
+///     assert_eq!(done.len(), 1);
+///     let (mut done, _) = wait([task]).await; // given away, and back
+///     assert_eq!(done.remove(0).await.unwrap(), 1);
+/// });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task: this takes `Task<T>` or `&mut Task<T>`",
+    note = "a future is made a task with `create_task`"
+)]
 pub trait TaskLike: Unpin {
     /// The value of the task.
     type Value;
@@ -37,6 +55,8 @@ pub(crate) struct TaskSet<K: TaskLike> {
     /// Those that have ended, at their places in the input.
     ended: Vec<Option<K>>,
     running: FuturesUnordered<Ended<K>>,
+    /// Who waits, for pictures of the runtime.
+    via: &'static str,
 }
 
 /// Waits for the end of one task, and gives it back.
@@ -58,12 +78,22 @@ impl<K: TaskLike> Future for Ended<K> {
     }
 }
 
+impl<K: TaskLike> Drop for TaskSet<K> {
+    fn drop(&mut self) {
+        self.stop_waiting();
+    }
+}
+
+fn ids<K: TaskLike>(running: &mut FuturesUnordered<Ended<K>>) -> Vec<TaskId> {
+    running.iter_mut().filter_map(|ended| ended.task.as_mut().map(|task| task.task().id())).collect()
+}
+
 impl<K: TaskLike> TaskSet<K> {
-    pub(crate) fn new(tasks: impl IntoIterator<Item = K>) -> Self {
+    pub(crate) fn new(via: &'static str, tasks: impl IntoIterator<Item = K>) -> Self {
         let running: FuturesUnordered<_> =
             tasks.into_iter().enumerate().map(|(index, task)| Ended { index, task: Some(task) }).collect();
         let ended = (0..running.len()).map(|_| None).collect();
-        Self { ended, running }
+        Self { ended, running, via }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -72,7 +102,8 @@ impl<K: TaskLike> TaskSet<K> {
 
     /// The next task that has ended, by its place; `None` when all have been given.
     pub(crate) fn poll_next_done(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        self.running.poll_next_unpin(cx).map(|next| {
+        let next = awaiting_tasks(cx, self.via, &mut self.running, ids, |running, cx| running.poll_next_unpin(cx));
+        next.map(|next| {
             next.map(|(index, task)| {
                 self.ended[index] = Some(task);
                 index
@@ -103,8 +134,18 @@ impl<K: TaskLike> TaskSet<K> {
         any
     }
 
+    /// Borrowed tasks outlive the wait for them.
+    fn stop_waiting(&mut self) {
+        for ended in self.running.iter_mut() {
+            if let Some(task) = &mut ended.task {
+                task.task().stop_waiting();
+            }
+        }
+    }
+
     /// Those that have ended and those that have not, each in the order of the input.
     pub(crate) fn split(&mut self) -> (Vec<K>, Vec<K>) {
+        self.stop_waiting();
         let mut running: Vec<(usize, K)> = std::mem::take(&mut self.running)
             .into_iter()
             .filter_map(|ended| ended.task.map(|task| (ended.index, task)))

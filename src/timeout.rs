@@ -2,7 +2,9 @@
 
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelWhen, CancelledError, Handle, Sleep, Trigger, cancel_when, sleep, sleep_until};
+use runtime_core::{
+    CancelWhen, CancelledError, Handle, Sleep, Trigger, awaiting_via, cancel_when, not_awaiting, sleep, sleep_until,
+};
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -12,6 +14,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// The time was up.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{TimeoutError, sleep, timeout};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     assert_eq!(timeout(Duration::ZERO, sleep(Duration::MAX)).await, Err(TimeoutError));
+///     assert_eq!(TimeoutError.to_string(), "the time was up");
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutError;
 
@@ -165,7 +179,8 @@ impl Trigger for Deadline {
     }
 
     fn poll_request(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        Pin::new(&mut self.sleep).poll(cx).map(|()| CancelledError::without_message())
+        let sleep = Pin::new(&mut self.sleep);
+        awaiting_via(cx, "timeout", |cx| sleep.poll(cx)).map(|()| CancelledError::without_message())
     }
 }
 
@@ -190,6 +205,25 @@ impl Trigger for Deadline {
 ///     assert!(result.is_err());
 ///     assert!(scope.expired());
 ///     assert!(scope.reschedule(None).is_err(), "it is over");
+/// });
+/// ```
+///
+/// # Example: deadlines
+///
+/// ```
+/// use runtime::{Handle, TimeoutScope, sleep};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     let scope = TimeoutScope::after(Duration::from_millis(1));
+///     assert_eq!(scope.when(), None, "it has not been entered");
+///     assert!(scope.run(sleep(Duration::MAX)).await.is_err());
+///     assert!(scope.when().is_some());
+///
+///     let when = Handle::current().time() + Duration::from_secs(60);
+///     let scope = TimeoutScope::at(when);
+///     assert_eq!(scope.when(), Some(when));
+///     assert!(scope.run(async {}).await.is_ok());
 /// });
 /// ```
 #[derive(Clone)]
@@ -222,6 +256,15 @@ enum When {
 }
 
 /// A [`TimeoutScope`] was used before it was entered, after its deadline, or a second time.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::TimeoutScope;
+///
+/// let error = TimeoutScope::never().reschedule(None).unwrap_err();
+/// assert_eq!(error.to_string(), "this timeout has not been entered: `run` something in it first");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutStateError {
     phase: Phase,
@@ -388,7 +431,7 @@ impl Trigger for Movable {
     }
 
     fn poll_request(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = cx.waker().clone();
+        let fresh = not_awaiting(cx, |cx| cx.waker().clone());
         let (old, moved) = {
             let mut state = self.scope.0.lock();
             (state.waker.replace(fresh), state.version != self.version)
@@ -398,7 +441,7 @@ impl Trigger for Movable {
             return Poll::Ready(self.expire());
         }
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };
-        Pin::new(sleep).poll(cx).map(|()| self.expire())
+        awaiting_via(cx, "timeout", |cx| Pin::new(sleep).poll(cx)).map(|()| self.expire())
     }
 }
 

@@ -9,6 +9,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// When [`wait`] is over.
+///
+/// # Examples
+///
+/// ```
+/// use runtime::{ReturnWhen, create_task, wait};
+///
+/// runtime::run(async {
+///     let tasks = vec![create_task(async { Err("broken") }), create_task(std::future::pending::<Result<(), &str>>())];
+///     let (done, pending) = wait(tasks).return_when(ReturnWhen::FirstException).failed_if(Result::is_err).await;
+///     assert_eq!((done.len(), pending.len()), (1, 1));
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReturnWhen {
     /// When all tasks have ended.
@@ -54,7 +66,7 @@ where
     I::Item: TaskLike,
 {
     WaitMany {
-        tasks: TaskSet::new(tasks),
+        tasks: TaskSet::new("wait", tasks),
         failed: false,
         is_failure: None,
         return_when: ReturnWhen::default(),
@@ -81,12 +93,36 @@ pin_project! {
 
 impl<K: TaskLike> WaitMany<K> {
     /// Returns after `duration`, counted from the first poll, whatever has ended by then. Nothing is cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{create_task, wait};
+    /// use std::time::Duration;
+    ///
+    /// runtime::run(async {
+    ///     let (done, pending) = wait([create_task(std::future::pending::<()>())]).timeout(Duration::from_millis(1)).await;
+    ///     assert_eq!((done.len(), pending.len()), (0, 1));
+    /// });
+    /// ```
     pub fn timeout(mut self, duration: Duration) -> Self {
         self.timeout = Some(sleep(duration));
         self
     }
 
     /// When to return; the default is [`ReturnWhen::AllCompleted`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{ReturnWhen, create_task, wait};
+    ///
+    /// runtime::run(async {
+    ///     let mut tasks = [create_task(async {})];
+    ///     let (done, _) = wait(&mut tasks).return_when(ReturnWhen::FirstCompleted).await;
+    ///     assert_eq!(done.len(), 1);
+    /// });
+    /// ```
     pub fn return_when(mut self, when: ReturnWhen) -> Self {
         self.return_when = when;
         self
@@ -94,6 +130,18 @@ impl<K: TaskLike> WaitMany<K> {
 
     /// For [`ReturnWhen::FirstException`]: which values are failures, beside panics. For tasks of results this is usually
     /// `Result::is_err`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{ReturnWhen, create_task, wait};
+    ///
+    /// runtime::run(async {
+    ///     let tasks = [create_task(async { 5 })];
+    ///     let (done, _) = wait(tasks).return_when(ReturnWhen::FirstException).failed_if(|value| *value > 3).await;
+    ///     assert_eq!(done.len(), 1);
+    /// });
+    /// ```
     pub fn failed_if(mut self, is_failure: fn(&K::Value) -> bool) -> Self {
         self.is_failure = Some(is_failure);
         self

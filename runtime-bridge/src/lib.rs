@@ -2,7 +2,7 @@
 //!
 //! | from → to | here |
 //! |---|---|
-//! | task → blocking function | [`to_thread`], [`RunInExecutor::run_in_executor`] |
+//! | task → blocking function | [`to_thread`](fn@to_thread), [`RunInExecutor::run_in_executor`] |
 //! | any thread → task | [`run_coroutine_threadsafe`] |
 //! | blocking thread → the result of any [`Task`](runtime_core::Task) | [`BlockingResult`] |
 //! | blocking function → its own task | [`thread_cancelled`] |

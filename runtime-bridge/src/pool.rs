@@ -29,7 +29,7 @@
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use runtime_core::{Extension, Handle};
+use runtime_core::{Extension, Handle, Metrics};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
@@ -52,6 +52,11 @@ const FAST_RATE: Duration = Duration::from_micros(8);
 const SHORT_JOB: Duration = Duration::from_micros(50);
 /// Set in `cover` while a sentry is posted; the bits below count watchers.
 const SENTRY: usize = 1 << (usize::BITS - 1);
+
+thread_local! {
+    /// The pool that this thread is one of.
+    static SERVES: Cell<Option<u64>> = const { Cell::new(None) };
+}
 
 /// How many threads can run at once.
 static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
@@ -79,7 +84,7 @@ pub struct BlockingConfig {
     pub max_threads: usize,
     /// How long a thread without work is kept.
     pub keep_alive: Duration,
-    /// What the names of the threads begin with; a number follows.
+    /// What the names of the threads begin with; a number follows. NUL characters are left out.
     pub thread_name: String,
     /// The stack size of the threads, in bytes; `None` is the standard library's.
     pub thread_stack_size: Option<usize>,
@@ -269,7 +274,12 @@ impl Pool {
         Arc::new(Self {
             // Relaxed: only has to be unique.
             serial: SERIAL.fetch_add(1, Relaxed),
-            config: BlockingConfig { max_threads: config.max_threads.max(1), ..config },
+            config: BlockingConfig {
+                max_threads: config.max_threads.max(1),
+                // A thread cannot be given a name with a NUL in it.
+                thread_name: config.thread_name.replace('\0', ""),
+                ..config
+            },
             sender,
             jobs,
             cover: CachePadded::new(AtomicUsize::new(0)),
@@ -356,6 +366,7 @@ impl Pool {
 
     /// The life of a thread, which begins as a watcher.
     fn serve(self: Arc<Self>, number: u64, look: Look) {
+        SERVES.set(Some(self.serial));
         let bunk = Arc::new(Bunk { number, thread: thread::current(), summoned: AtomicBool::new(false) });
         let mut summoned = Some(look);
         loop {
@@ -640,8 +651,23 @@ impl Extension for Attached {
         self.0.has_ended()
     }
 
+    fn is_current(&self) -> bool {
+        SERVES.get() == Some(self.0.serial)
+    }
+
     fn close_timeout(&self) -> Option<Duration> {
         self.0.config.close_timeout
+    }
+
+    fn count(&self, metrics: &mut Metrics) {
+        let blocking = &mut metrics.blocking;
+        (blocking.threads, blocking.idle) = {
+            let crew = self.0.crew.lock();
+            (crew.threads, crew.idle.len())
+        };
+        blocking.queued = self.0.jobs.len();
+        // Relaxed: for reports only.
+        blocking.finished = self.0.finished.load(Relaxed) as u64;
     }
 
     fn still_busy(&self) -> String {

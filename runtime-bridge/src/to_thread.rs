@@ -45,7 +45,13 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    submit(Handle::current(), function)
+    let Some(handle) = Handle::try_current() else {
+        panic!(
+            "`to_thread` needs a runtime, and this thread is running none: call it inside of `runtime::run` or \
+             `#[runtime::main]`, or use the method `run_in_executor` of a `Handle`"
+        );
+    };
+    submit(handle, function)
 }
 
 /// asyncio's `loop.run_in_executor`, as a method of [`Handle`]: [`to_thread`] for a runtime of choice, from any thread.
@@ -107,19 +113,39 @@ impl RunInExecutor for Handle {
 /// });
 /// ```
 pub fn thread_cancelled() -> bool {
-    RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(TaskRef::cancelled)).unwrap_or(false)
+    RUNNING
+        .try_with(|running| running.borrow().as_ref().is_some_and(|running| running.task.cancelled()))
+        .unwrap_or(false)
 }
 
 thread_local! {
-    /// The task of the function that this thread runs.
-    static RUNNING: RefCell<Option<TaskRef>> = const { RefCell::new(None) };
+    /// The function that this thread runs.
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
-/// Puts the task of this thread's function in or, with `None`, out.
-fn set_running(task: Option<TaskRef>) {
+/// A function that runs on this thread.
+struct Running {
+    /// Its task.
+    task: TaskRef,
+    /// Its runtime, whose virtual clock stands still for it.
+    handle: Handle,
+}
+
+/// Puts this thread's function in or, with `None`, out.
+fn set_running(function: Option<Running>) {
     // A thread that is being torn down runs no function.
-    let before = RUNNING.try_with(|running| running.replace(task));
+    let before = RUNNING.try_with(|running| running.replace(function));
     drop(before);
+}
+
+/// The runtime whose clock stands still for the function that this thread runs, if `task` is one of the same runtime: it may need that clock
+/// to end.
+pub(crate) fn clock_held_from(task: &TaskRef) -> Option<Handle> {
+    let held = RUNNING.try_with(|running| {
+        let running = running.borrow();
+        running.as_ref().filter(|running| running.handle.owns(task)).map(|running| running.handle.clone())
+    });
+    held.ok().flatten()
 }
 
 #[track_caller]
@@ -128,7 +154,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (promise, task) = handle.create_promise();
+    let (promise, task) = handle.create_thread_promise();
     let outside = handle.outside_work();
     let pool = pool::of(&handle);
     pool.submit(Box::new(Call { function, promise, context: Context::current(), about: About { handle, outside } }));
@@ -160,8 +186,9 @@ where
 {
     fn run(self: Box<Self>, shift: &Shift<'_>) {
         let Call { function, promise, context, about } = *self;
+        let handle = about.handle.clone();
         about.contain("what a function given to `to_thread` left behind panicked in its destructor", || {
-            run(function, promise, context, shift);
+            run(function, promise, context, handle, shift);
         });
     }
 
@@ -185,7 +212,7 @@ impl About {
     }
 }
 
-fn run<F, T>(function: F, promise: Promise<T>, mut context: Context, shift: &Shift<'_>)
+fn run<F, T>(function: F, promise: Promise<T>, mut context: Context, handle: Handle, shift: &Shift<'_>)
 where
     F: FnOnce() -> T,
 {
@@ -193,7 +220,7 @@ where
         // TH-06: it never runs.
         return;
     }
-    set_running(Some(promise.task_ref()));
+    set_running(Some(Running { task: promise.task_ref(), handle }));
     let ended = catch_unwind(AssertUnwindSafe(|| context.run(function)));
     set_running(None);
     drop(context);

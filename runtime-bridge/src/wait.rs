@@ -1,12 +1,14 @@
 //! Waiting for a task on a thread that may block.
 
-use runtime_core::{Handle, Task, TaskError};
+use crate::to_thread;
+use parking_lot::Mutex;
+use runtime_core::{Handle, OutsidePause, Task, TaskError};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -14,9 +16,12 @@ use std::time::{Duration, Instant};
 /// How long a wait looks at the task before it goes to sleep: about what falling asleep and being woken cost together.
 const SPIN: Duration = Duration::from_micros(30);
 
-/// Waits for a [`Task`] from a thread that may block: one of the program's own, or a function given to [`to_thread`](crate::to_thread).
+/// Waits for a [`Task`] from a thread that may block: one of the program's own, or a function given to [`to_thread`](fn@crate::to_thread).
 ///
 /// In asyncio this is `concurrent.futures.Future.result()`.
+///
+/// In a function given to `to_thread`, a virtual clock that stands still for the function moves while it waits here for a task of the
+/// same runtime, as it would if the task were awaited.
 ///
 /// # Cancellation
 ///
@@ -111,6 +116,9 @@ struct Bell {
     thread: Thread,
     /// Told apart from other users of the thread's park token.
     rung: AtomicBool,
+    /// While the thread sleeps: a virtual clock that stood still for it may move. Taken by whoever rings, in the step that ends the wait,
+    /// so that the clock does not move any further before the thread is awake.
+    pause: Mutex<Option<OutsidePause>>,
 }
 
 impl Wake for Bell {
@@ -119,13 +127,37 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Release: pairs with the acquire in `sleep`.
-        self.rung.store(true, Release);
+        let pause = {
+            let mut pause = self.pause.lock();
+            // Release: pairs with the acquire in `sleep`. Under the lock: `pause_clock` sees it, or is seen.
+            self.rung.store(true, Release);
+            pause.take()
+        };
+        drop(pause);
         self.thread.unpark();
     }
 }
 
 impl Bell {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { thread: thread::current(), rung: AtomicBool::new(false), pause: Mutex::new(None) })
+    }
+
+    /// The clock may move until it rings.
+    fn pause_clock(&self, runtime: &Handle) {
+        let mut pause = self.pause.lock();
+        // Relaxed: under the lock that the other side holds.
+        if !self.rung.load(Relaxed) {
+            *pause = Some(runtime.pause_outside_work());
+        }
+    }
+
+    /// The clock stands still again, if it has not rung.
+    fn resume_clock(&self) {
+        let pause = self.pause.lock().take();
+        drop(pause);
+    }
+
     /// Sleeps until it rings; false if the deadline came first.
     fn sleep(&self, deadline: Option<Instant>) -> bool {
         // Acquire: pairs with the release in `wake_by_ref`.
@@ -143,7 +175,8 @@ impl Bell {
 /// Waits for the end of the task; `None` when the deadline came first.
 fn wait<T>(task: &mut Task<T>, deadline: Option<Instant>) -> Option<Result<T, TaskError>> {
     spin(task, deadline);
-    let bell = Arc::new(Bell { thread: thread::current(), rung: AtomicBool::new(false) });
+    let bell = Bell::new();
+    let clock = to_thread::clock_held_from(task);
     let waker = Waker::from(Arc::clone(&bell));
     let mut cx = Context::from_waker(&waker);
     loop {
@@ -151,7 +184,14 @@ fn wait<T>(task: &mut Task<T>, deadline: Option<Instant>) -> Option<Result<T, Ta
         if let Poll::Ready(outcome) = Pin::new(&mut *task).poll(&mut cx) {
             return Some(outcome);
         }
-        if !bell.sleep(deadline) {
+        if let Some(runtime) = &clock {
+            bell.pause_clock(runtime);
+        }
+        let rung = bell.sleep(deadline);
+        if clock.is_some() {
+            bell.resume_clock();
+        }
+        if !rung {
             return None;
         }
     }

@@ -461,6 +461,56 @@ fn a_virtual_clock_stands_still_while_a_function_is_queued_or_runs() {
 }
 
 #[test]
+fn a_virtual_clock_moves_to_where_the_wait_of_a_function_ends_and_no_further() {
+    let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    engine
+        .run(async {
+            let hour = Duration::from_secs(3600);
+            let handle = Handle::current();
+            let start = handle.time();
+            let late = create_task(sleep(3 * hour));
+            for round in 0..50 {
+                let inside = handle.clone();
+                let function = to_thread(move || {
+                    let before = inside.time();
+                    let (quick, slow) = (inside.create_task(sleep(hour / 200)), inside.create_task(sleep(hour / 100)));
+                    slow.blocking_result().unwrap();
+                    // What has ended meanwhile, and what never needed any time.
+                    quick.blocking_result().unwrap();
+                    inside.create_task(async {}).blocking_result().unwrap();
+                    let nested = inside.run_in_executor(|| 7);
+                    assert_eq!(nested.blocking_result().unwrap(), 7);
+                    inside.time() - before
+                });
+                assert_eq!(function.await.unwrap(), hour / 100, "round {round}");
+            }
+            assert_eq!(handle.time() - start, hour / 2);
+            late.await.unwrap();
+        })
+        .unwrap();
+    engine.close();
+}
+
+#[test]
+fn a_virtual_clock_stands_still_for_a_function_that_waits_for_another_runtime() {
+    let other = Engine::new(Config { workers: 2, ..Config::default() }).unwrap();
+    let foreign = other.handle();
+    let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    engine
+        .run(async {
+            let start = Handle::current().time();
+            let sleeper = create_task(sleep(Duration::from_secs(3600)));
+            let waits = foreign.create_task(sleep(Duration::from_millis(2)));
+            to_thread(move || waits.blocking_result().unwrap()).await.unwrap();
+            assert_eq!(Handle::current().time(), start);
+            drop(sleeper);
+        })
+        .unwrap();
+    engine.close();
+    other.close();
+}
+
+#[test]
 fn a_pool_that_is_idle_uses_no_time() {
     on(2, async {
         to_thread(|| ()).await.unwrap();
@@ -490,4 +540,90 @@ fn closing_with_nothing_used_and_with_idle_threads_is_quick() {
     on(2, async {});
     on(2, async { to_thread(|| ()).await.unwrap() });
     assert!(start.elapsed() < BlockingConfig::default().keep_alive, "idle threads are sent home, not waited out");
+}
+
+#[test]
+fn a_runtime_that_is_dropped_by_a_function_of_its_own_pool_is_closed_elsewhere() {
+    for workers in [1, 2] {
+        let engine = Arc::new(engine(workers));
+        let (handle, last) = (engine.handle(), Arc::clone(&engine));
+        let (go, gone) = channel::<()>();
+        let task = handle.run_in_executor(move || {
+            gone.recv().unwrap();
+            drop(last);
+        });
+        drop(engine);
+        go.send(()).unwrap();
+        // It would wait for itself here.
+        assert!(task.blocking_result().is_ok());
+        while !handle.is_closed() {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_function_that_closes_its_own_runtime_is_told_that_it_cannot() {
+    let engine = Arc::new(engine(2));
+    let same = Arc::clone(&engine);
+    let task = engine.handle().run_in_executor(move || same.close());
+    let error = task.blocking_result().unwrap_err().to_string();
+    assert!(error.contains("closes its own runtime"), "{error}");
+    engine.close();
+}
+
+#[test]
+fn a_runtime_in_a_function_of_another_one_is_closed_there() {
+    on(2, async {
+        let closed = to_thread(|| {
+            let inner = engine(2);
+            let value = inner.run(async { to_thread(|| 1).await.unwrap() }).unwrap();
+            inner.close();
+            (value, inner.handle().is_closed())
+        });
+        assert_eq!(closed.await.unwrap(), (1, true));
+    });
+}
+
+#[test]
+fn a_nul_in_the_name_of_the_threads_is_left_out() {
+    on(1, async {
+        let config = BlockingConfig { thread_name: "a\0b".into(), ..BlockingConfig::default() };
+        assert!(configure(&Handle::current(), config));
+        let name = to_thread(|| thread::current().name().map(String::from)).await.unwrap();
+        assert_eq!(name.as_deref(), Some("ab-1"));
+    });
+}
+
+#[test]
+fn outside_of_a_runtime_the_panic_names_the_function_that_was_called() {
+    let panic = std::panic::catch_unwind(|| drop(to_thread(|| ()))).unwrap_err();
+    let message = runtime_core::PanicError::new(panic).message().map(String::from).unwrap();
+    assert!(message.starts_with("`to_thread` needs a runtime") && message.contains("run_in_executor"), "{message}");
+}
+
+#[test]
+fn threads_and_what_waits_for_them_are_in_the_metrics() {
+    on(1, async {
+        let metrics = || Handle::current().metrics().blocking;
+        assert_eq!((metrics().threads, metrics().queued, metrics().finished), (0, 0, 0));
+        limit_threads(1);
+        let (sender, receiver) = channel::<()>();
+        let (begins, began) = channel();
+        let first = to_thread(move || {
+            begins.send(()).unwrap();
+            receiver.recv().unwrap();
+        });
+        began.recv().unwrap();
+        let second = to_thread(|| {});
+        assert_eq!((metrics().threads, metrics().idle, metrics().queued, metrics().finished), (1, 0, 1, 0));
+        sender.send(()).unwrap();
+        first.await.unwrap();
+        second.await.unwrap();
+        assert_eq!((metrics().threads, metrics().queued), (1, 0));
+        // A thread counts its job when it has told of its end.
+        while metrics().finished < 2 {
+            thread::yield_now();
+        }
+    });
 }

@@ -43,7 +43,8 @@ macro_rules! context_var {
 
 /// A variable with a value of its own in every [`Context`]. Made by [`context_var!`](crate::context_var).
 ///
-/// Inside a task, the task's context counts; elsewhere, the thread's.
+/// Inside a task, the task's context counts; elsewhere, the thread's. A task's context lives as long as anything refers to the task, so
+/// a value that holds a [`TaskRef`](crate::TaskRef) of the task itself keeps both for ever: hold its [`TaskId`](crate::TaskId) instead.
 ///
 /// # Examples
 ///
@@ -54,6 +55,18 @@ macro_rules! context_var {
 /// LEVEL.reset(token);
 /// assert_eq!(LEVEL.get(), 0);
 /// ```
+///
+/// # Example: without the macro
+///
+/// ```
+/// use runtime_core::ContextVar;
+///
+/// static USER: ContextVar<String> = ContextVar::new("USER");
+/// static LEVEL: ContextVar<u32> = ContextVar::with_default("LEVEL", || 3);
+/// assert_eq!(USER.try_get(), None);
+/// assert_eq!(LEVEL.get(), 3);
+/// assert_eq!(USER.name(), "USER");
+/// ```
 pub struct ContextVar<T: 'static> {
     /// For messages; also gives every variable an address of its own.
     name: &'static str,
@@ -62,6 +75,17 @@ pub struct ContextVar<T: 'static> {
 }
 
 /// What [`ContextVar::set`] gives back, to undo it with [`ContextVar::reset`]. Often nobody wants to, so it may be ignored.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Token, context_var};
+///
+/// context_var! { static DEPTH: u32 = 0; }
+/// let token: Token<u32> = DEPTH.set(1);
+/// DEPTH.reset(token);
+/// assert_eq!(DEPTH.get(), 0);
+/// ```
 pub struct Token<T: 'static> {
     var: &'static ContextVar<T>,
     before: Option<Value>,
@@ -188,6 +212,16 @@ impl<T> fmt::Debug for Token<T> {
 /// });
 /// assert_eq!(LANG.get(), "en");
 /// assert_eq!(context.run(|| LANG.get()), "de");
+/// ```
+///
+/// # Example: without anything set
+///
+/// ```
+/// use runtime_core::{Context, context_var};
+///
+/// context_var! { static LANG: &'static str = "en"; }
+/// LANG.set("de");
+/// assert_eq!(Context::new().run(|| LANG.get()), "en");
 /// ```
 #[derive(Clone, Default)]
 pub struct Context {

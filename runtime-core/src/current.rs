@@ -2,11 +2,12 @@
 //!
 //! Plain cells without destructors: usable at any time of a thread's life, also while it is torn down.
 
+use crate::inspect::{self, Watch};
 use crate::loom::static_thread_local;
+use crate::observe::spans::{WakerOp, tell};
 use crate::scope::Frame;
 use crate::task::TaskRef;
 use crate::task::cell::Header;
-use crate::task::memory::FreeLists;
 use crate::task::waker;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -23,12 +24,12 @@ pub(crate) struct Current {
     yielded: Cell<bool>,
     /// The innermost scope or catcher that is being polled.
     frame: Cell<*const Frame>,
-    /// The blocks that the worker keeps; null on threads that are no workers.
-    free_lists: Cell<*const FreeLists>,
     /// The worker that this thread is; see `scheduler::worker`.
     worker: Cell<*const ()>,
     /// Numbers for polls: the next one, and the end of this thread's block.
     serials: Cell<(u64, u64)>,
+    /// Who watches the innermost poll that is watched; null for none.
+    watch: Cell<*const Watch>,
 }
 
 /// Where threads take their blocks of numbers for polls. 0 is none.
@@ -40,9 +41,9 @@ static_thread_local! {
         task: Cell::new(None),
         yielded: Cell::new(false),
         frame: Cell::new(std::ptr::null()),
-        free_lists: Cell::new(std::ptr::null()),
         worker: Cell::new(std::ptr::null()),
         serials: Cell::new((0, 0)),
+        watch: Cell::new(std::ptr::null()),
     }
 }
 
@@ -120,9 +121,13 @@ impl TaskGuard {
 #[inline]
 pub(crate) fn yield_current(waker: &Waker) -> bool {
     CURRENT.with(|current| {
-        let is_current = current.task.get().is_some_and(|task| waker::is_of(waker, task));
+        let is_current =
+            current.task.get().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
         if is_current {
             current.yielded.set(true);
+            if let Some(task) = current.task.get().filter(|_| waker::is_traced(waker)) {
+                tell(task, WakerOp::WakeByRef);
+            }
         }
         is_current
     })
@@ -150,17 +155,14 @@ pub(crate) fn set_frame(frame: *const Frame) -> *const Frame {
     CURRENT.with(|current| current.frame.replace(frame))
 }
 
-/// Runs `f` with the free lists of the worker that this thread is.
-#[inline]
-pub(crate) fn with_free_lists<R>(f: impl FnOnce(Option<&FreeLists>) -> R) -> R {
-    let lists = CURRENT.with(|current| current.free_lists.get());
-    // SAFETY: set by `Worker::enter` for as long as the worker is borrowed there; the reference does not leave `f`.
-    f(unsafe { lists.as_ref() })
+/// Who watches the innermost poll that is watched; null for none.
+pub(crate) fn watch() -> *const Watch {
+    CURRENT.with(|current| current.watch.get())
 }
 
-/// Sets the free lists; gives those before.
-pub(crate) fn set_free_lists(lists: *const FreeLists) -> *const FreeLists {
-    CURRENT.with(|current| current.free_lists.replace(lists))
+/// Sets the watch; gives the one before.
+pub(crate) fn set_watch(watch: *const Watch) -> *const Watch {
+    CURRENT.with(|current| current.watch.replace(watch))
 }
 
 /// What `scheduler::worker` has set for this thread; null on threads that are no workers.

@@ -8,6 +8,8 @@
 
 use crate::context::Context as VarContext;
 use crate::handle::Handle;
+use crate::observe::Metrics;
+use crate::observe::debug::Watchdog;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::queue::{self, LocalQueue, Random};
 use crate::scheduler::worker::{self, Worker};
@@ -15,9 +17,9 @@ use crate::scheduler::{Life, Shared};
 use crate::scope::CancelScope;
 use crate::task::Schedule;
 use crate::task::builder::{Options, create};
-use crate::task::error::{CancelledError, TaskError};
+use crate::task::error::{CancelledError, TaskError, drop_quietly};
 use crate::task::state::Claim;
-use crate::task::{Kind, Notified, TaskRef, harness};
+use crate::task::{Kind, Notified, TaskRef, harness, memory};
 use parking_lot::Mutex;
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -36,6 +38,17 @@ use std::thread;
 use std::time::Duration;
 
 /// How an [`Engine`] is to be.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Config, Engine};
+///
+/// let config = Config { workers: 1, virtual_time: true, ..Config::default() };
+/// assert!(Engine::new(config).is_ok());
+/// let config = Config { workers: 0, ..Config::default() };
+/// assert_eq!(Engine::new(config).err().unwrap().kind(), std::io::ErrorKind::InvalidInput);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Config {
     /// How many workers, the thread that calls `run` included.
@@ -44,10 +57,13 @@ pub struct Config {
     pub thread_name: String,
     /// The stack size of the worker threads, in bytes.
     pub thread_stack_size: Option<usize>,
-    /// Whether slow polls and the like are reported.
+    /// Whether polls that take long are reported to the exception handler: when they are over, and by a thread of its own while they are not.
     pub debug: bool,
-    /// A poll of at least this length is slow.
+    /// A poll of at least this length is slow, in debug mode.
     pub slow_poll_threshold: Duration,
+    /// Whether the report of a worker that is stuck, in debug mode, has the stack of its thread. The thread is interrupted by a signal for it: system calls
+    /// in foreign code that do not expect that may fail with `EINTR`. Needs Linux on x86-64 and the feature `stuck-stacks`.
+    pub stuck_stacks: bool,
     /// How long the shutdown waits for tasks; `None` is without limit.
     pub shutdown_grace: Option<Duration>,
     /// Whether time is virtual; needs a single worker.
@@ -56,6 +72,10 @@ pub struct Config {
     pub seed: Option<u64>,
     /// Whether tasks start eagerly unless told otherwise.
     pub eager_tasks: bool,
+    /// Whether the lengths of polls are counted: see [`PollTimes`](crate::PollTimes). Costs two looks at the clock for every poll.
+    pub poll_times: bool,
+    /// Whether every poll is recorded, for pictures of the runtime: see [`TaskReport`](crate::TaskReport).
+    pub inspect: bool,
 }
 
 impl Default for Config {
@@ -66,10 +86,13 @@ impl Default for Config {
             thread_stack_size: None,
             debug: false,
             slow_poll_threshold: Duration::from_millis(100),
+            stuck_stacks: false,
             shutdown_grace: None,
             virtual_time: false,
             seed: None,
             eager_tasks: false,
+            poll_times: false,
+            inspect: false,
         }
     }
 }
@@ -79,6 +102,7 @@ impl Config {
         let wrong = |message: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         match self.workers {
             0 => wrong("a runtime needs at least one worker: `workers` is 0"),
+            _ if self.thread_name.contains('\0') => wrong("the name of a thread cannot have a NUL in it"),
             1 => Ok(()),
             n if n > usize::from(u16::MAX) => wrong("at most 65535 workers"),
             _ if self.virtual_time => {
@@ -88,7 +112,11 @@ impl Config {
                 wrong("a seed needs `workers` to be 1: with several, the order cannot be repeated")
             }
             _ => Ok(()),
+        }?;
+        if self.stuck_stacks && !self.debug {
+            return wrong("`stuck_stacks` needs `debug`: nobody looks after stuck workers otherwise");
         }
+        Ok(())
     }
 }
 
@@ -108,6 +136,20 @@ impl Config {
 /// });
 /// assert_eq!(sum.unwrap(), 2);
 /// engine.close();
+/// ```
+///
+/// # Example: until it is told to stop
+///
+/// ```
+/// use runtime_core::{Config, Engine};
+///
+/// let engine = Engine::new(Config { workers: 1, ..Config::default() }).unwrap();
+/// let handle = engine.handle();
+/// let stop = handle.clone();
+/// handle.call_soon(move || stop.stop());
+/// engine.run_forever();
+/// engine.close();
+/// assert!(handle.is_closed());
 /// ```
 pub struct Engine {
     shared: Arc<Shared>,
@@ -134,7 +176,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// When the configuration contradicts itself (`InvalidInput`), or a thread cannot be made.
+    /// When the configuration contradicts itself, or names threads as none can be named (`InvalidInput`), or a thread cannot be made.
     pub fn new(config: Config) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         config.check()?;
@@ -142,6 +184,7 @@ impl Engine {
         // Relaxed: only has to be unique.
         let shared = Shared::new(NEXT.fetch_add(1, Relaxed), config, stealers);
         report::register_runtime(&shared);
+        memory::runtime_began();
         let mut workers = queues.into_iter().enumerate();
         let (_, first) = workers.next().expect("at least one worker");
         let first = Box::new(Parked(Worker::new(Arc::clone(&shared), 0, first)));
@@ -151,6 +194,7 @@ impl Engine {
             let thread = spawn_worker(&engine.shared, index, queue)?;
             engine.threads.lock().push(thread);
         }
+        Watchdog::start(&engine.shared)?;
         Ok(engine)
     }
 
@@ -229,12 +273,17 @@ impl Engine {
     ///
     /// # Panics
     ///
-    /// When called by a worker of a runtime, and while another thread is in `run`.
+    /// When called by a worker of a runtime, or by a thread of its own [`Extension`]s, and while another thread is in `run`.
     #[track_caller]
     pub fn close(&self) {
         if matches!(*self.worker.lock(), Slot::Closed) {
             return;
         }
+        assert!(
+            !self.is_thread_of_extension(),
+            "a function given to `to_thread` closes its own runtime, which would wait for it to return: drop the \
+             runtime here instead, or close it from another thread"
+        );
         self.as_worker(|worker| {
             let deadline =
                 self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
@@ -247,11 +296,15 @@ impl Engine {
         });
         let threads = std::mem::take(&mut *self.threads.lock());
         join_workers(&self.shared, threads);
+        if let Some(watchdog) = &self.shared.watchdog {
+            watchdog.stop();
+        }
         let last = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
         if let Slot::Free(worker) = last {
             worker.0.enter(|| discard(&worker.0));
         }
         report::forget_runtime(self.shared.id);
+        memory::runtime_ended();
     }
 
     /// Takes worker 0 for as long as `f` runs.
@@ -300,19 +353,25 @@ impl Drop for Returned<'_> {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if matches!(*self.worker.lock(), Slot::Free(_)) && !thread::panicking() {
-            if worker::with_current(|worker| worker.is_some()) {
-                // Cannot wait here: a runtime dropped inside of another (or of itself) is closed by a thread.
-                return self.close_elsewhere();
-            }
-            self.close();
-        } else if matches!(*self.worker.lock(), Slot::Free(_)) {
+        if !matches!(*self.worker.lock(), Slot::Free(_)) {
+            return;
+        }
+        // Cannot wait here: a runtime dropped inside of another (or of itself) is closed by a thread.
+        let is_inside = worker::with_current(|worker| worker.is_some()) || self.is_thread_of_extension();
+        if is_inside || thread::panicking() {
             self.close_elsewhere();
+        } else {
+            self.close();
         }
     }
 }
 
 impl Engine {
+    /// Whether the shutdown would wait here for this very thread.
+    fn is_thread_of_extension(&self) -> bool {
+        self.shared.extensions.all().iter().any(|extension| extension.is_current())
+    }
+
     /// Closes on a thread of its own, without waiting.
     fn close_elsewhere(&mut self) {
         let slot = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
@@ -432,7 +491,7 @@ fn run_main<F: Future>(
     let mut place = MainPlace { future: Some(future), output: None };
     let shared = worker.shared();
     let own = context.as_deref().cloned();
-    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location };
+    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location, awaited_by: 0 };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
     // Main is queued already: if `started` panics, main is cancelled and taken out of the queue by running it to its end, which
@@ -452,7 +511,11 @@ fn run_main<F: Future>(
     match task.result().expect("main has ended, and nobody else has its handle") {
         Ok(()) => Ok(place.output.take().expect("stored before the task was complete")),
         Err(TaskError::Cancelled(error)) => Err(error),
-        Err(TaskError::Panicked(panic)) => panic.resume(),
+        Err(TaskError::Panicked(panic)) => {
+            // There is one when main's destructor panicked. It goes first: its own must not panic while this panic unwinds.
+            drop_quietly(place.output.take());
+            panic.resume()
+        }
     }
 }
 
@@ -473,8 +536,8 @@ fn sweep_all(shared: &Shared, life: Life) {
     for remote in &shared.remotes {
         for task in remote.tasks.collect() {
             let header = task.header();
-            if shared.is_closing(header.kind) && header.state.has_started() {
-                harness::sweep(header);
+            if shared.is_closing(header.kind()) && header.state.has_started() {
+                harness::sweep(&task);
             }
         }
     }
@@ -510,9 +573,10 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
         }
         return;
     };
-    let limit = std::time::Instant::now() + grace.max(Duration::from_millis(10));
+    // A moment that the clock cannot name is never.
+    let limit = std::time::Instant::now().checked_add(grace.max(Duration::from_millis(10)));
     for thread in threads {
-        while !thread.is_finished() && std::time::Instant::now() < limit {
+        while !thread.is_finished() && limit.is_none_or(|limit| std::time::Instant::now() < limit) {
             thread::sleep(Duration::from_micros(200));
         }
         if thread.is_finished() {
@@ -566,13 +630,39 @@ fn drop_idle(shared: &Shared, task: &TaskRef) -> Claim {
 }
 
 fn report_left_over(shared: &Shared, task: &TaskRef, started: bool) {
-    if started && crate::task::handle::is_listed(task.header().kind) {
+    if started && crate::task::handle::is_listed(task.header().kind()) {
         let message = "a task was still alive at the end of the shutdown's grace period and was dropped";
         shared.reporter.report(&ExceptionContext::new(message).with_task(task.clone()));
     }
 }
 
 /// What another crate attaches to a runtime with [`Handle::extension`], and how it is closed.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Extension, Handle, testing};
+/// use std::sync::Arc;
+///
+/// /// A number that belongs to the runtime.
+/// struct Number(u32);
+///
+/// impl Extension for Number {
+///     fn begin_close(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+///         wake();
+///     }
+///
+///     fn is_closed(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// testing::block_on(async {
+///     let handle = Handle::current();
+///     assert_eq!(handle.extension(|| Number(1)).0, 1);
+///     assert_eq!(handle.extension(|| Number(2)).0, 1, "the one that is there");
+/// });
+/// ```
 pub trait Extension: Any + Send + Sync {
     /// Takes in nothing more, and calls `wake` whenever [`is_closed`](Self::is_closed) may have become true. Does not block.
     fn begin_close(&self, wake: Arc<dyn Fn() + Send + Sync>);
@@ -580,9 +670,19 @@ pub trait Extension: Any + Send + Sync {
     /// Whether all its threads have ended.
     fn is_closed(&self) -> bool;
 
+    /// Whether the calling thread is one of its threads, which cannot wait for its own end.
+    fn is_current(&self) -> bool {
+        false
+    }
+
     /// How long to wait for that; `None` is without limit.
     fn close_timeout(&self) -> Option<Duration> {
         None
+    }
+
+    /// Adds its numbers to a snapshot.
+    fn count(&self, metrics: &mut Metrics) {
+        let _ = metrics;
     }
 
     /// What to report when that was not long enough.
@@ -623,6 +723,11 @@ impl Extensions {
 
     fn all(&self) -> Vec<Arc<dyn Extension>> {
         self.attached.lock().iter().map(|(_, extension)| Arc::clone(extension)).collect()
+    }
+
+    /// Has all of them add their numbers.
+    pub(crate) fn count(&self, metrics: &mut Metrics) {
+        self.all().iter().for_each(|extension| extension.count(metrics));
     }
 
     pub(crate) fn stop(&self) {

@@ -1,12 +1,13 @@
 //! `Handle`: a runtime from outside and from inside; asyncio's loop methods.
 
 use crate::context::Context as VarContext;
+use crate::observe::Metrics;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::worker::{self};
 use crate::scheduler::{Life, Shared};
 use crate::task::builder::TaskBuilder;
 use crate::task::error::PanicError;
-use crate::task::{Promise, Task, TaskRef};
+use crate::task::{Kind, Promise, Task, TaskRef};
 use crate::time::sleep_until;
 use parking_lot::Mutex;
 use std::fmt;
@@ -30,12 +31,37 @@ use std::time::{Duration, Instant};
 ///     assert_eq!(task.await.unwrap(), 1);
 /// });
 /// ```
+///
+/// # Example: what it knows
+///
+/// ```
+/// use runtime_core::{Handle, all_tasks, testing};
+///
+/// assert!(Handle::try_current().is_none());
+/// let handle = testing::block_on(async {
+///     let handle = Handle::current();
+///     assert!(handle.is_current() && !handle.is_closed() && !handle.debug());
+///     assert!(handle.workers() >= 1);
+///     assert!(handle.is_same(&Handle::try_current().unwrap()));
+///     assert_eq!(handle.id(), Handle::current().id());
+///     assert_eq!(handle.all_tasks().len(), all_tasks().len());
+///     let (promise, task) = handle.create_promise();
+///     promise.set_result(1).unwrap();
+///     assert_eq!(task.await.unwrap(), 1);
+///     handle
+/// });
+/// assert!(handle.is_closed() && !handle.is_current());
+/// ```
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 
     /// The runtime that this thread is running.
@@ -80,7 +106,25 @@ impl Handle {
     #[doc(alias = "create_future")]
     #[track_caller]
     pub fn create_promise<T>(&self) -> (Promise<T>, Task<T>) {
-        Promise::on_runtime(self.0.id, Location::caller())
+        Promise::on_runtime(self.0.id, Kind::Promise, Location::caller())
+    }
+
+    /// As [`create_promise`](Self::create_promise), for what a thread will fill: pictures of the runtime say so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, testing};
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Handle::current().create_thread_promise();
+    ///     std::thread::spawn(move || promise.set_result(1).unwrap());
+    ///     assert_eq!(task.await.unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn create_thread_promise<T>(&self) -> (Promise<T>, Task<T>) {
+        Promise::on_runtime(self.0.id, Kind::Thread, Location::caller())
     }
 
     /// All tasks of this runtime that have not ended. Complete for tasks created before the call; of those created or ended
@@ -121,6 +165,21 @@ impl Handle {
     }
 
     /// Runs `callback` after `delay`; see [`call_soon`](Self::call_soon).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, Promise, testing};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Promise::new();
+    ///     let (handle, start) = (Handle::current(), Handle::current().time());
+    ///     handle.call_later(Duration::from_millis(1), move || promise.set_result("later").unwrap());
+    ///     assert_eq!(task.await.unwrap(), "later");
+    ///     assert!(handle.time() - start >= Duration::from_millis(1));
+    /// });
+    /// ```
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + Send + 'static) -> CallHandle {
         let when = self.0.clock.deadline(delay);
@@ -128,6 +187,21 @@ impl Handle {
     }
 
     /// Runs `callback` at a moment of [`time`](Self::time); see [`call_soon`](Self::call_soon).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, Promise, testing};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Promise::new();
+    ///     let when = Handle::current().time() + Duration::from_millis(1);
+    ///     let call = Handle::current().call_at(when, move || promise.set_result("then").unwrap());
+    ///     assert_eq!(call.when(), Some(when));
+    ///     assert_eq!(task.await.unwrap(), "then");
+    /// });
+    /// ```
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + Send + 'static) -> CallHandle {
         let when = self.0.clock.nanos_of(when);
@@ -187,6 +261,24 @@ impl Handle {
         self.0.workers()
     }
 
+    /// What the runtime has done so far and what it is at, as numbers. Takes about a microsecond per worker, and holds nobody up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, sleep, testing};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     sleep(Duration::from_millis(1)).await;
+    ///     let timers = Handle::current().metrics().timers;
+    ///     assert_eq!((timers.armed, timers.fired, timers.pending()), (1, 1, 0));
+    /// });
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.0)
+    }
+
     /// Replaces what is told of failures that nobody waits for; `None` goes back to the log.
     ///
     /// # Examples
@@ -223,9 +315,73 @@ impl Handle {
     }
 
     /// Says that work outside of the runtime will come back to it, until the guard goes: a virtual clock stands still meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Config, Engine, Handle, Promise};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    /// let stood_still = engine.run(async {
+    ///     let start = Handle::current().time();
+    ///     let (promise, task) = Promise::new();
+    ///     let guard = Handle::current().outside_work();
+    ///     let thread = std::thread::spawn(move || {
+    ///         promise.set_result(()).unwrap();
+    ///         drop(guard);
+    ///     });
+    ///     task.await.unwrap();
+    ///     thread.join().unwrap();
+    ///     Handle::current().time() == start
+    /// });
+    /// assert!(stood_still.unwrap());
+    /// ```
     pub fn outside_work(&self) -> OutsideWork {
         self.0.outside_begins();
         OutsideWork(Arc::clone(&self.0))
+    }
+
+    /// For a thread that holds a guard of [`outside_work`](Self::outside_work) and waits for something of the runtime: one guard does
+    /// not count until what this gives is dropped, so that a virtual clock can move to where the wait ends.
+    ///
+    /// Drop it in the step that ends the wait, on whatever thread that is: else the clock may have moved on before the waiter is awake.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Config, Engine, sleep};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    /// let handle = engine.handle();
+    /// let outside = handle.outside_work();
+    /// let waits = handle.pause_outside_work();
+    /// engine.run(sleep(Duration::from_secs(3600))).unwrap();
+    /// drop(waits);
+    /// drop(outside);
+    /// engine.close();
+    /// ```
+    pub fn pause_outside_work(&self) -> OutsidePause {
+        self.0.outside_ends();
+        OutsidePause(Arc::clone(&self.0))
+    }
+
+    /// Whether a task is one of this runtime: run by it, or a promise that was made on it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, create_task, testing};
+    ///
+    /// testing::block_on(async {
+    ///     let task = create_task(async {});
+    ///     assert!(Handle::current().owns(&task));
+    ///     task.await.unwrap();
+    /// });
+    /// ```
+    pub fn owns(&self, task: &TaskRef) -> bool {
+        task.header().runtime == self.0.id
     }
 
     /// What another crate attaches to the runtime, made at the first call for that type.
@@ -257,6 +413,22 @@ impl Drop for OutsideWork {
     }
 }
 
+/// See [`Handle::pause_outside_work`].
+#[must_use = "the pause ends when this is dropped"]
+pub struct OutsidePause(Arc<Shared>);
+
+impl Drop for OutsidePause {
+    fn drop(&mut self) {
+        self.0.outside_begins();
+    }
+}
+
+impl fmt::Debug for OutsidePause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OutsidePause(runtime {})", self.0.id)
+    }
+}
+
 impl fmt::Debug for OutsideWork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OutsideWork(runtime {})", self.0.id)
@@ -264,6 +436,21 @@ impl fmt::Debug for OutsideWork {
 }
 
 /// A callback that was given to `call_soon`, `call_later` or `call_at`.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CallHandle, Handle, testing, yield_now};
+///
+/// testing::block_on(async {
+///     let call: CallHandle = Handle::current().call_soon(|| panic!("never called"));
+///     assert!(call.cancel());
+///     assert!(call.cancelled());
+///     assert!(!call.cancel(), "it was before");
+///     assert_eq!(call.when(), None, "soon");
+///     yield_now().await;
+/// });
+/// ```
 #[derive(Clone)]
 pub struct CallHandle(Arc<Call>);
 
@@ -367,7 +554,7 @@ impl fmt::Debug for CallHandle {
 /// ```
 pub fn current_task() -> Option<TaskRef> {
     let task = crate::current::task()?;
-    crate::task::handle::is_listed(task.header().kind).then(|| TaskRef::clone(&task))
+    crate::task::handle::is_listed(task.header().kind()).then(|| TaskRef::clone(&task))
 }
 
 /// All tasks of the current runtime that have not ended; see [`Handle::all_tasks`]. Empty outside of a runtime.

@@ -15,7 +15,9 @@ mod context;
 mod current;
 mod engine;
 mod handle;
+mod inspect;
 mod loom;
+mod observe;
 mod report;
 mod scheduler;
 mod scope;
@@ -29,7 +31,12 @@ pub mod testing;
 
 pub use context::{Context, ContextVar, Token};
 pub use engine::{Config, Engine, Extension};
-pub use handle::{CallHandle, Handle, OutsideWork, all_tasks, current_task};
+pub use handle::{CallHandle, Handle, OutsidePause, OutsideWork, all_tasks, current_task};
+pub use inspect::{
+    Await, Awaits, CallGraph, StackFrame, TaskReport, TaskStack, TaskState, WorkerReport, awaiting_tasks, awaiting_via,
+    call_graph, capture_call_graph, format_call_graph, not_awaiting, print_call_graph,
+};
+pub use observe::{BlockingMetrics, Metrics, PollTimes, TimerMetrics, WorkerMetrics};
 pub use report::ExceptionContext;
 pub use scope::{
     CancelScope, CancelWhen, CatchCancelled, Intercept, Intercepted, Scoped, Trigger, cancel_when, catch_cancelled,

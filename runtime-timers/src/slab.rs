@@ -255,6 +255,13 @@ impl<T> Slab<T> {
         Drain { pages, entries: Vec::new().into_iter(), left }
     }
 
+    /// The entries in use of one page; `None` behind the last page.
+    pub(crate) fn page_values(&self, page: usize) -> Option<impl Iterator<Item = (u64, &T)>> {
+        let page = self.pages.get(page)?.as_ref();
+        let entries = page.into_iter().flat_map(|page| page.entries.iter());
+        Some(entries.filter_map(|entry| Some((entry.deadline, entry.value.as_ref()?))))
+    }
+
     /// Bytes held on the heap.
     pub(crate) fn memory(&self) -> usize {
         let table = self.pages.capacity() * size_of::<Option<Page<T>>>();

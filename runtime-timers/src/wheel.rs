@@ -219,6 +219,24 @@ impl<T> Wheel<T> {
         Some(self.slab.at(index).deadline)
     }
 
+    /// The entries of one page of the wheel's memory, each with its deadline, in no order; `None` behind the last page.
+    ///
+    /// For looking at a large wheel in small steps: a page holds a fixed number of entries, and an entry that is neither cancelled
+    /// nor expired between two steps stays in its page.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut wheel = runtime_timers::Wheel::new(0);
+    /// wheel.insert(20, 'x');
+    /// assert!(wheel.page(0).unwrap().eq([(20, &'x')]));
+    /// assert!(wheel.page(1).is_none());
+    /// ```
+    #[must_use]
+    pub fn page(&self, page: usize) -> Option<impl Iterator<Item = (u64, &T)>> {
+        self.slab.page_values(page)
+    }
+
     /// When [`poll`](Wheel::poll) should be called next; `None` if no entry is waiting.
     ///
     /// It is never after the earliest deadline. It is before it only when the entry that was the

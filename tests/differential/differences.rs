@@ -108,6 +108,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "an Err is a value: like every value it is replaced by a request that came before the end",
     ),
     differs(
+        "C-13",
+        Flag("C-13"),
+        "a request that a failed group has made pending again replaces no value: it has been delivered before, and the value may be the errors",
+    ),
+    differs(
         "C-15",
         Flag("C-15"),
         "a request travels from task to task when these are polled, so it comes back to its maker after the step",
@@ -138,14 +143,10 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "a child that fails ends cancelled: if a request was passed on to it, that goes on in the one that awaits",
     ),
     differs(
-        "SH-01",
-        Flag("SH-01"),
-        "a shield awaits in a task of its own: also for a finished task it suspends, and what is ready runs",
-    ),
-    differs(
-        "G-18",
-        Flag("G-18"),
-        "a gather awaits the tasks given to it in tasks of its own: also for finished ones it suspends",
+        "C-07",
+        Counts("counts"),
+        "two requests that are passed on to a task in one instant arrive one after the other, and the second is delivered to the clean-up that the first \
+         began; CPython passes both on before either is delivered, and merges them",
     ),
     differs(
         "TO-12",

@@ -251,6 +251,7 @@ class State:
     def __init__(self, name):
         self.name = name
         self.came_round = False  # a request that this task made has already come back to it
+        self.again = False  # a group that failed has made a request from outside pending again
         self.scopes = []  # Timeout and TaskGroup objects, outermost first, with their count at entry
 
 
@@ -432,6 +433,7 @@ class Run:
             raise
         finally:
             self.flag_came_round(state)
+        self.flag_again(state)
         return 0 if value is NEXT else value
 
     def take(self, names):
@@ -503,6 +505,11 @@ class Run:
         if state.came_round and asyncio.current_task()._must_cancel:
             self.flag("C-15")
 
+    def flag_again(self, state):
+        """With us a request that a group has made pending again replaces no value."""
+        if state.again and asyncio.current_task()._must_cancel:
+            self.flag("C-13")
+
     async def do_cancel_later(self, state, ms, name):
         if name in self.tasks:
             self.loop.call_later(int(ms), self.tasks[name].cancel)
@@ -553,8 +560,6 @@ class Run:
         if not self.take([name]):
             self.event(state, "untaken", name)
             return
-        if self.tasks[name].done() and self.others_are_ready():
-            self.flag("SH-01")
         self.wrapped.add(name)
         if self.sweeping:
             self.flag_swept_wrapper(name)
@@ -593,8 +598,6 @@ class Run:
         if OLDEST and all(task.done() for task in tasks):
             self.flag("old:G-18")
         self.flag_passed_at_once(tasks)
-        if all(task.done() for task in tasks) and tasks and self.others_are_ready():
-            self.flag("G-18")
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
             values = await self.through_callbacks(tasks, outer)
@@ -742,6 +745,8 @@ class Run:
                 return await self.block(state, body)
         except ERRORS as error:
             self.flag_failed_group(task, entry)
+            # Made pending again by the group.
+            state.again = state.again or task._must_cancel
             self.event(state, "group", error_text(error))
             if handler is None:
                 raise

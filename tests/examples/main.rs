@@ -1,5 +1,8 @@
 //! The examples, run as processes: what they print, and how they end. They are built first.
 
+#[cfg(unix)]
+mod hangs;
+mod metrics;
 mod tour;
 #[cfg(unix)]
 mod treesum;

@@ -1,9 +1,6 @@
 //! Rows G: `gather` and `try_gather`.
 
-use crate::support::{
-    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, passes, received, reports, send, signal,
-    under_load,
-};
+use crate::support::*;
 use futures::FutureExt;
 use runtime::{
     Runner, TaskError, catch_cancelled, create_task, current_task, gather, shield, sleep, try_gather, yield_now,
@@ -511,5 +508,71 @@ fn an_ended_gather_leaves_no_timer_or_task_behind() {
     exact(async || {
         drop(gather([sleep(Duration::from_secs(1))]).await);
         assert_eq!(runtime::all_tasks().len(), 1);
+    });
+}
+
+/// Sends when it runs, and cleans up for a few passes when it is cancelled.
+fn cleans_up(told: &Log) -> impl Future<Output = ()> + Send + use<> {
+    let told = told.clone();
+    async move {
+        let error = catch_cancelled(forever()).await.unwrap_err();
+        passes(3).await;
+        told.add(error.message().unwrap_or("no message"));
+        error.reraise().await
+    }
+}
+
+#[test]
+fn g_10_a_request_before_the_wait_for_a_task_has_begun_reaches_the_task() {
+    let body = async || {
+        for times in 0..4 {
+            let told = Log::default();
+            let inner = begun(cleans_up(&told)).await;
+            let same = inner.task_ref();
+            let outer = begun(async move {
+                passes(times).await;
+                try_gather([inner]).await
+            })
+            .await;
+            passes(times).await;
+            outer.cancel_with("why");
+            assert_eq!(cancellation(outer.await).message(), Some("why"));
+            if times == 0 {
+                assert!(same.cancelled(), "told, and waited for");
+                assert_eq!(told.take(), ["why"]);
+            }
+            same.cancel();
+            same.wait().await;
+        }
+    };
+    everywhere(body);
+    seeded(40, body);
+}
+
+#[test]
+fn rule_10_a_gather_of_tasks_or_of_gathers_that_is_dropped_at_once_cancels_what_is_in_it() {
+    everywhere(async || {
+        let told = Log::default();
+        let inner = begun(cleans_up(&told)).await;
+        let same = inner.task_ref();
+        drop(try_gather([inner]));
+        same.wait().await;
+        assert!(same.cancelled());
+        let inner = begun(cleans_up(&told)).await;
+        let same = inner.task_ref();
+        drop(gather((gather([inner]).return_exceptions(), async {})));
+        same.wait().await;
+        assert!(same.cancelled());
+        assert_eq!(told.take().len(), 2);
+    });
+}
+
+#[test]
+fn g_18_a_gather_of_tasks_that_have_ended_does_not_suspend() {
+    everywhere(async || {
+        let ended = begun(async { 1 }).await;
+        ended.task_ref().wait().await;
+        let mut all = std::pin::pin!(try_gather([ended]));
+        assert_eq!(futures::poll!(all.as_mut()).map(Result::unwrap), std::task::Poll::Ready(vec![1]));
     });
 }

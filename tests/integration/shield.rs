@@ -1,8 +1,10 @@
 //! Rows SH: `shield`.
 
-use crate::support::{Count, begun, cancellation, everywhere, exact, forever, passes, received, reports, send, signal};
+use crate::support::*;
 use futures::FutureExt;
-use runtime::{Runner, TaskError, all_tasks, catch_cancelled, create_task, current_task, shield, sleep, yield_now};
+use runtime::{
+    Runner, Task, TaskError, all_tasks, catch_cancelled, create_task, current_task, shield, sleep, yield_now,
+};
 use std::time::Duration;
 
 #[test]
@@ -161,7 +163,6 @@ fn sh_07_a_later_success_is_silent_and_a_later_failure_is_reported_once() {
 }
 
 #[test]
-#[ignore = "a shield reads the outcome of a task for its waiter, also when that one has gone"]
 fn sh_07_the_failure_of_a_task_that_several_shields_left_is_reported_once() {
     everywhere(async || {
         let reports = reports();
@@ -274,5 +275,51 @@ fn sh_04_a_shield_inside_a_timeout_keeps_the_deadline() {
         assert!(!same.done());
         same.wait().await;
         assert!(!same.cancelled());
+    });
+}
+
+#[test]
+fn sh_01_a_shield_of_a_task_that_has_ended_does_not_suspend() {
+    everywhere(async || {
+        let ended = begun(async { 1 }).await;
+        ended.task_ref().wait().await;
+        let mut shielded = std::pin::pin!(shield(ended));
+        assert_eq!(futures::poll!(shielded.as_mut()).map(Result::unwrap), std::task::Poll::Ready(1));
+    });
+}
+
+#[test]
+fn sh_05_a_task_behind_a_shield_that_is_cancelled_at_once_is_still_waited_for_and_not_cancelled() {
+    everywhere(async || {
+        let (go, wait) = signal();
+        let inner = create_task(received(wait));
+        let same = inner.task_ref();
+        drop(shield(inner));
+        passes(5).await;
+        assert!(!same.done() && same.cancelling() == 0);
+        send(go);
+        same.wait().await;
+        assert!(!same.cancelled());
+    });
+}
+
+#[test]
+fn sh_07_a_panic_that_somebody_has_looked_at_is_not_reported_again() {
+    everywhere(async || {
+        for looks in [true, false] {
+            let reports = reports();
+            let inner = create_task(async { panic!("seen") });
+            let waiter: Task<Result<(), TaskError>> = create_task(async move {
+                let outcome = shield(inner).await;
+                if looks {
+                    assert!(outcome.as_ref().unwrap_err().to_string().contains("seen"));
+                }
+                outcome
+            });
+            waiter.task_ref().wait().await;
+            drop(waiter);
+            passes(10).await;
+            assert_eq!(reports.take().len(), usize::from(!looks));
+        }
     });
 }

@@ -9,10 +9,11 @@ pub(crate) mod worker;
 
 use crate::engine::Config;
 use crate::loom::Mutex;
-use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicUsize};
+use crate::observe::counters::{Counter, Counters};
+use crate::observe::debug::{Board, Watchdog};
 use crate::report::Reporter;
 use crate::task::cell::Header;
-use crate::task::cold::Callback;
 use crate::task::error::TaskError;
 use crate::task::handle::is_listed;
 use crate::task::registry::{Count, Counts, Shard};
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
+    /// Looks after workers that are stuck, in debug mode.
+    pub(crate) watchdog: Option<Watchdog>,
     /// Parts of one worker that others read or take from.
     pub(crate) remotes: Box<[CachePadded<Remote>]>,
     /// Work from threads that are no workers.
@@ -81,25 +84,28 @@ pub(crate) struct Remote {
     pub(crate) stealer: Option<Stealer>,
     /// The last-in slot: the task that the running one has just made ready.
     pub(crate) lifo: AtomicPtr<Header>,
-    /// Counts polls; stands still while the worker is stuck in one. Written by the worker only.
-    pub(crate) polls: AtomicU32,
     pub(crate) parker: Parker,
     pub(crate) tasks: Shard,
     pub(crate) timers: Arc<TimerShard>,
-    /// Tasks stolen by this worker from others, for reports.
-    pub(crate) stolen: AtomicU64,
+    /// Entries that threads which are no workers have queued; they spread over the workers' counters, which have nothing else to do with it.
+    pub(crate) injected: Counter,
+    /// What the worker counts about itself, in cache lines that nobody else writes.
+    pub(crate) counters: Arc<CachePadded<Counters>>,
+    /// What the worker tells the watchdog, in debug mode.
+    pub(crate) board: Option<Box<Board>>,
 }
 
 impl Remote {
-    fn new(stealer: Option<Stealer>) -> CachePadded<Self> {
+    fn new(stealer: Option<Stealer>, config: &Config) -> CachePadded<Self> {
         CachePadded::new(Self {
             stealer,
             lifo: AtomicPtr::new(std::ptr::null_mut()),
-            polls: AtomicU32::new(0),
             parker: Parker::new(),
             tasks: Shard::new(),
             timers: Arc::new(TimerShard::new()),
-            stolen: AtomicU64::new(0),
+            injected: Counter::default(),
+            counters: Arc::new(CachePadded::new(Counters::new(config.poll_times))),
+            board: config.debug.then(Box::default),
         })
     }
 }
@@ -112,8 +118,9 @@ impl Shared {
             this: Weak::clone(this),
             clock: Clock::new(config.virtual_time),
             reporter: Reporter::default(),
+            watchdog: config.debug.then(Watchdog::new),
+            remotes: stealers.into_iter().map(|stealer| Remote::new(stealer, &config)).collect(),
             config,
-            remotes: stealers.into_iter().map(Remote::new).collect(),
             injector: Injector::new(),
             pinned: Mutex::new(VecDeque::new()),
             pinned_len: AtomicUsize::new(0),
@@ -167,7 +174,8 @@ impl Shared {
 
     /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.
     pub(crate) fn push_from_outside(&self, task: Notified) {
-        if task.header().kind == Kind::Main {
+        self.remotes[worker::foreign_place(self.workers())].injected.up_shared();
+        if task.header().kind() == Kind::Main {
             self.push_pinned(task);
         } else {
             self.injector.push(task);
@@ -222,6 +230,12 @@ impl Shared {
     /// Wakes all workers, to look at the life of the runtime.
     pub(crate) fn unpark_all(&self) {
         self.remotes.iter().for_each(|remote| remote.parker.unpark());
+    }
+
+    /// How many entries no worker has taken over yet.
+    pub(crate) fn count_injected(&self) -> usize {
+        // Relaxed: for reports only.
+        self.injector.len() + self.pinned_len.load(Relaxed)
     }
 
     /// Whether any queue holds work that any worker may do.
@@ -298,9 +312,9 @@ impl Schedule for Shared {
         self.reporter.unretrieved(task, error);
     }
 
-    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<Callback>) {
+    fn run_callbacks(&self, task: &TaskRef) {
         let shared = self.this.upgrade().expect("a worker of the runtime keeps it");
-        crate::report::queue_callbacks(&shared, task, callbacks);
+        crate::report::queue_callbacks(&shared, task);
     }
 
     fn is_closing(&self, kind: Kind) -> bool {
@@ -309,6 +323,10 @@ impl Schedule for Shared {
             Life::Closing | Life::ClosingAgain => is_listed(kind),
             Life::Draining | Life::DrainingAgain | Life::Closed => true,
         }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now()
     }
 }
 

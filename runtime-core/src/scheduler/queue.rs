@@ -148,6 +148,10 @@ mod work_stealing {
         pub(crate) fn is_empty(&self) -> bool {
             self.0.is_empty()
         }
+
+        pub(crate) fn len(&self) -> usize {
+            self.0.len()
+        }
     }
 
     /// `Retry` means that another thief was faster: somebody makes progress, so this ends.
@@ -261,6 +265,10 @@ mod stand_in {
 
         pub(crate) fn is_empty(&self) -> bool {
             self.0.len() == 0
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.0.len()
         }
     }
 }

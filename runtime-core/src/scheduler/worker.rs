@@ -5,10 +5,12 @@ use super::queue::{LocalQueue, Random};
 use super::{Life, Remote, SENTRY_GRACE, Shared};
 use crate::current;
 use crate::loom::static_thread_local;
+use crate::observe::counters::Counters;
+use crate::observe::debug::Watched;
 use crate::task::harness::{self, Ran};
-use crate::task::memory::FreeLists;
 use crate::task::{Kind, Notified};
 use crate::time::TimerShard;
+use crossbeam_utils::CachePadded;
 use runtime_timers::Key;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -88,8 +90,10 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     /// How many eager tasks are on the stack.
     eager_depth: Cell<u32>,
-    /// Memory of ended tasks.
-    memory: FreeLists,
+    /// What this worker has done; the same as in its `Remote`, one step nearer.
+    counters: Arc<CachePadded<Counters>>,
+    /// Whether polls are looked at one by one, because the configuration asks for what only that can tell.
+    observing: bool,
     random: Random,
 }
 
@@ -114,22 +118,23 @@ pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R)
     }
 }
 
+/// Makes the worker before current again.
 struct Left {
     before: *const (),
-    memory: *const FreeLists,
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
         current::set_worker(self.before);
-        current::set_free_lists(self.memory);
     }
 }
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Self {
         let random = Random::new(index as u64 + 1);
+        let observing = shared.config.poll_times || shared.config.debug;
         Self {
+            counters: Arc::clone(&shared.remotes[index].counters),
             shared,
             index,
             queue,
@@ -139,7 +144,7 @@ impl Worker {
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
-            memory: FreeLists::new(),
+            observing,
             random,
         }
     }
@@ -152,16 +157,28 @@ impl Worker {
         self.index
     }
 
+    #[inline]
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Notes that the worker goes to rest, or goes to work.
+    fn set_resting(&self, resting: bool) {
+        self.counters().rest.set(resting, self.shared.clock.real_now());
+    }
+
     /// Makes this thread the worker while `f` runs.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _left = Left {
-            before: current::set_worker(std::ptr::from_ref(self).cast()),
-            memory: current::set_free_lists(&raw const self.memory),
-        };
+        let _left = Left { before: current::set_worker(std::ptr::from_ref(self).cast()) };
         let parker = &self.shared.remotes[self.index].parker;
         parker.adopt_thread();
+        if let Some(board) = &self.shared.remotes[self.index].board {
+            board.adopt_thread();
+        }
         let slack = TimerSlack::finest();
+        self.set_resting(false);
         let result = f();
+        self.set_resting(true);
         drop(slack);
         parker.release_thread();
         result
@@ -178,9 +195,10 @@ impl Worker {
     /// Takes a task that was woken or created here. Gives it back if only worker 0 may run it and this is another.
     #[inline]
     pub(crate) fn push_woken(&self, task: Notified) -> Option<Notified> {
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             return self.push_main(task);
         }
+        self.counters().local_pushes.up();
         if self.shared.workers() == 1 {
             self.queue.push(task);
         } else {
@@ -191,12 +209,13 @@ impl Worker {
 
     /// Takes a task that was woken while it ran: behind everything that is ready here.
     fn push_yielded(&self, task: Notified) {
-        if task.header().kind == Kind::Main {
+        if task.header().kind() == Kind::Main {
             if let Some(task) = self.push_main(task) {
                 self.shared.push_from_outside(task);
             }
             return;
         }
+        self.counters().local_pushes.up();
         // With nothing before it, it is what this worker runs next, and nobody needs to be told.
         let is_next = self.shared.workers() == 1 || self.ready() == 0;
         self.queue.push(task);
@@ -213,12 +232,13 @@ impl Worker {
     }
 
     fn push_main(&self, task: Notified) -> Option<Notified> {
+        if self.index != 0 {
+            return Some(task);
+        }
+        self.counters().local_pushes.up();
         if self.shared.workers() == 1 {
             self.queue.push(task);
             return None;
-        }
-        if self.index != 0 {
-            return Some(task);
         }
         self.main.set(Some((task, self.ready())));
         None
@@ -262,14 +282,19 @@ impl Worker {
     pub(crate) fn run_eagerly(&self, task: Notified) {
         let depth = self.eager_depth.get();
         self.eager_depth.set(depth + 1);
+        let watched = if self.observing { Watched::begin(&self.shared, self.index, task.task()) } else { None };
         let ran = harness::run_eagerly(task, &*self.shared);
         self.eager_depth.set(depth);
         if let Ran::Again(task) = ran {
+            self.counters().local_pushes.up();
             self.queue.push(task);
             if self.shared.workers() > 1 {
                 // Its creator is still being polled, and may be for long.
                 self.shared.notify();
             }
+        }
+        if let Some(watched) = watched {
+            watched.end();
         }
     }
 
@@ -315,11 +340,31 @@ impl Worker {
     #[inline]
     fn run(&self, task: Notified) {
         self.stop_searching();
-        let polls = &self.shared.remotes[self.index].polls;
-        // Relaxed, no read-modify-write: only written here; the sentry needs no more than to see it move.
-        polls.store(polls.load(Relaxed).wrapping_add(1), Relaxed);
+        // The sentry needs no more than to see it move.
+        self.counters().polls.up();
+        if self.observing {
+            return self.run_observed(task);
+        }
         if let Ran::Again(task) = harness::run(task, &*self.shared) {
             self.push_yielded(task);
+        }
+    }
+
+    /// As [`run`](Self::run), with a look at the clock before and after, and a note for the watchdog.
+    #[cold]
+    fn run_observed(&self, task: Notified) {
+        let watched = Watched::begin(&self.shared, self.index, task.task());
+        let start = self.shared.clock.real_now();
+        let ran = harness::run(task, &*self.shared);
+        if let Some(times) = &self.counters().poll_times {
+            times.record(self.shared.clock.real_now() - start);
+        }
+        if let Ran::Again(task) = ran {
+            self.push_yielded(task);
+        }
+        // Last, for it may call the exception handler.
+        if let Some(watched) = watched {
+            watched.end();
         }
     }
 
@@ -373,10 +418,15 @@ impl Worker {
             && let Some(task) = self.shared.take_lifo(self.index)
         {
             self.lifo_streak.set(streak + 1);
+            self.counters().last_in_hits.up();
             return Some(task);
         }
         self.lifo_streak.set(0);
-        self.queue.pop().or_else(|| self.shared.take_lifo(self.index))
+        self.queue.pop().or_else(|| {
+            let task = self.shared.take_lifo(self.index)?;
+            self.counters().last_in_hits.up();
+            Some(task)
+        })
     }
 
     fn next_injected(&self) -> Option<Notified> {
@@ -436,6 +486,9 @@ impl Worker {
         }
         if !self.searching.get() {
             self.searching.set(self.shared.idle.begin_search());
+            if self.searching.get() {
+                self.counters().searches.up();
+            }
         }
         if self.searching.get()
             && let Some(task) = self.steal()
@@ -462,11 +515,16 @@ impl Worker {
         let start = self.random.below(workers);
         (0..workers).map(|step| (start + step) % workers).filter(|victim| *victim != self.index).find_map(|victim| {
             let remote = &self.shared.remotes[victim];
+            let had = queue.len();
             let task = remote.stealer.as_ref()?.steal_into(queue)?;
-            let stolen = &self.shared.remotes[self.index].stolen;
-            stolen.store(stolen.load(Relaxed) + 1, Relaxed);
+            self.count_stolen(1 + queue.len().saturating_sub(had));
             Some(task)
         })
+    }
+
+    fn count_stolen(&self, entries: usize) {
+        self.counters().steals.up();
+        self.counters().stolen.add(entries as u64);
     }
 
     /// Whether there is a reason not to sleep. Looked at after `fall_asleep`, whose fence makes this complete.
@@ -555,13 +613,14 @@ impl Worker {
             if index == self.index || remote.lifo.load(Relaxed).is_null() {
                 continue;
             }
-            let polls = remote.polls.load(Relaxed);
+            let polls = remote.counters.polls.get();
             for _ in 0..STUCK_SPINS {
                 std::hint::spin_loop();
             }
-            if remote.polls.load(Relaxed) == polls
+            if remote.counters.polls.get() == polls
                 && let Some(task) = self.shared.take_lifo(index)
             {
+                self.count_stolen(1);
                 return Slots::Taken(task);
             }
             slots = Slots::InUse;
@@ -596,15 +655,28 @@ impl Worker {
     /// Parks; true if somebody ended it, false when the time was up.
     fn park_until(&self, wake_at: u64) -> bool {
         let parker = &self.shared.remotes[self.index].parker;
+        let counters = self.counters();
         if wake_at == u64::MAX {
+            self.set_resting(true);
             parker.park_timeout(None);
+            self.set_resting(false);
+            counters.parks.up();
+            counters.wakes.up();
             return true;
         }
         let now = self.shared.clock.now();
-        if wake_at > now {
+        let parked = wake_at > now;
+        if parked {
+            self.set_resting(true);
             parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
+            self.set_resting(false);
+            counters.parks.up();
         }
-        self.shared.clock.now() < wake_at
+        let woken = self.shared.clock.now() < wake_at;
+        if parked && woken {
+            counters.wakes.up();
+        }
+        woken
     }
 
     /// Sleeping without colleagues: the injector, the timers, or the end.

@@ -186,12 +186,39 @@ pin_project! {
 
 impl<F, H> Intercept<F, H> {
     /// The inner future, to change it before the first poll; `None` after the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{intercept, testing};
+    /// use std::future::ready;
+    ///
+    /// testing::block_on(async {
+    ///     let mut told = intercept(ready(1), |_, _| {});
+    ///     if let Some(inner) = told.get_mut() {
+    ///         *inner = ready(2);
+    ///     }
+    ///     assert_eq!(told.await.output, 2);
+    /// });
+    /// ```
     pub fn get_mut(&mut self) -> Option<&mut F> {
         self.inner.as_mut()
     }
 }
 
 /// What [`intercept`] yields.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Intercepted, intercept, testing};
+///
+/// testing::block_on(async {
+///     let told: Intercepted<u32> = intercept(async { 1 }, |_, _| {}).await;
+///     assert!(told.cancelled.is_none());
+///     assert_eq!(told.reraise().await, 1);
+/// });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Intercepted<T> {
     /// What the inner future yielded.

@@ -98,6 +98,19 @@ impl CancelledError {
     /// # Panics
     ///
     /// As [`reraise`](Self::reraise).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelledError, create_task, testing};
+    /// use std::future::poll_fn;
+    ///
+    /// testing::block_on(async {
+    ///     let error = CancelledError::new("enough");
+    ///     let task = create_task(poll_fn::<(), _>(move |_cx| error.poll_reraise().map(|never| match never {})));
+    ///     assert_eq!(task.await.unwrap_err().to_string(), "cancelled: enough");
+    /// });
+    /// ```
     #[track_caller]
     pub fn poll_reraise(&self) -> Poll<Infallible> {
         raise(self.clone());
@@ -107,7 +120,8 @@ impl CancelledError {
     /// Makes the cancellation pending again: it is delivered at the next suspension of the code that goes on from here.
     ///
     /// For combinators that caught a cancellation but have to return something more urgent first, as a task group does
-    /// with the failures of its children. No request is counted. Outside of any task it does nothing.
+    /// with the failures of its children. No request is counted. Outside of any task it does nothing. A task that returns
+    /// without another suspension ends with its value, unless a new request has come: this one has been delivered before.
     ///
     /// # Examples
     ///

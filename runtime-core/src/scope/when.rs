@@ -3,6 +3,7 @@
 use super::catch::poll_some;
 use super::node::{Delivery, Node, outside_requests};
 use super::raise;
+use crate::inspect;
 use crate::task::error::CancelledError;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
@@ -15,6 +16,39 @@ use std::task::{Context, Poll, Waker};
 /// What cancels a scope made with [`cancel_when`].
 ///
 /// Every future of a [`CancelledError`] is one.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CancelledError, Trigger, cancel_when, testing};
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// /// Lets the body be polled so many times.
+/// struct After(u32);
+///
+/// impl Trigger for After {
+///     fn poll_request(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<CancelledError> {
+///         match self.0.checked_sub(1) {
+///             None => Poll::Ready(CancelledError::new("too many polls")),
+///             Some(left) => {
+///                 self.0 = left;
+///                 Poll::Pending
+///             }
+///         }
+///     }
+/// }
+///
+/// testing::block_on(async {
+///     let body = async {
+///         loop {
+///             runtime_core::yield_now().await;
+///         }
+///     };
+///     let error = cancel_when(body, After(3)).await.unwrap_err();
+///     assert_eq!(error.message(), Some("too many polls"));
+/// });
+/// ```
 pub trait Trigger {
     /// Called once, right before the body is polled for the first time.
     fn enter(self: Pin<&mut Self>) {}
@@ -88,6 +122,24 @@ pin_project! {
 
 impl<F, T> CancelWhen<F, T> {
     /// Whether the trigger has fired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelScope, testing};
+    /// use std::pin::pin;
+    ///
+    /// testing::block_on(async {
+    ///     let scope = CancelScope::new();
+    ///     let mut run = pin!(scope.run(std::future::pending::<()>()));
+    ///     assert!(futures::poll!(run.as_mut()).is_pending());
+    ///     assert!(!run.cancel_called());
+    ///     scope.cancel();
+    ///     assert!(run.as_mut().await.is_err());
+    ///     assert!(run.cancel_called());
+    ///     let _trigger = run.trigger();
+    /// });
+    /// ```
     pub fn cancel_called(&self) -> bool {
         self.scope.request.is_some()
     }
@@ -314,12 +366,24 @@ impl fmt::Debug for CancelScope {
 }
 
 /// The trigger of a [`CancelScope`].
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CancelScope, CancelWhen, Scoped, testing};
+/// use std::future::{Ready, ready};
+///
+/// testing::block_on(async {
+///     let run: CancelWhen<Ready<u32>, Scoped> = CancelScope::new().run(ready(1));
+///     assert_eq!(run.await.unwrap(), 1);
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Scoped(CancelScope);
 
 impl Trigger for Scoped {
     fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = cx.waker().clone();
+        let fresh = inspect::clone_for(cx.waker(), || inspect::Leaf::Internal);
         let mut handle = self.0.0.lock();
         if let Some(request) = &handle.request {
             return Poll::Ready(request.clone());

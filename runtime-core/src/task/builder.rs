@@ -1,10 +1,12 @@
 //! Creating tasks.
 
 use super::cell::{self, Hook, NewTask, Told};
-use super::handle::{Task, TaskRef};
+use super::handle::{Task, TaskId, TaskRef};
 use super::state::State;
 use super::{Kind, Notified, harness};
 use crate::context::{self, Context};
+use crate::inspect;
+use crate::observe::spans;
 use crate::scheduler::worker::{self, Worker};
 use crate::scheduler::{Shared, with_worker_of};
 use std::future::Future;
@@ -72,6 +74,7 @@ pub struct TaskBuilder {
     name: Option<String>,
     context: Option<Context>,
     eager_start: Option<bool>,
+    awaited_by: Option<TaskId>,
 }
 
 impl TaskBuilder {
@@ -87,6 +90,19 @@ impl TaskBuilder {
     }
 
     /// The task runs in a copy of this context instead of the creator's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Context, TaskBuilder, context_var, testing};
+    ///
+    /// context_var! { static LANG: &'static str = "en"; }
+    /// testing::block_on(async {
+    ///     LANG.set("de");
+    ///     let task = TaskBuilder::new().context(Context::new()).create_task(async { LANG.get() });
+    ///     assert_eq!(task.await.unwrap(), "en");
+    /// });
+    /// ```
     pub fn context(mut self, context: Context) -> Self {
         self.context = Some(context);
         self
@@ -96,6 +112,26 @@ impl TaskBuilder {
     /// same runtime, and not nested deeper than a fixed bound; else the task is queued. The default is the runtime's.
     pub fn eager_start(mut self, eager: bool) -> Self {
         self.eager_start = Some(eager);
+        self
+    }
+
+    /// The task counts as awaited by this one, from its creation to its end: as a task group awaits its children. For pictures of the
+    /// runtime only; nothing is waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{TaskBuilder, current_task, testing};
+    /// use std::future::pending;
+    ///
+    /// testing::block_on(async {
+    ///     let me = current_task().unwrap();
+    ///     let child = TaskBuilder::new().awaited_by(me.id()).create_task(pending::<()>());
+    ///     assert_eq!(child.call_graph().get(child.id()).unwrap().awaited_by, [me.id()]);
+    /// });
+    /// ```
+    pub fn awaited_by(mut self, task: TaskId) -> Self {
+        self.awaited_by = Some(task);
         self
     }
 
@@ -152,7 +188,15 @@ impl TaskBuilder {
     }
 
     fn into_options(self, location: &'static Location<'static>) -> Options {
-        Options { name: self.name, context: self.context, eager: self.eager_start, kind: Kind::Task, location }
+        let awaited_by = self.awaited_by.map_or(0, inspect::owner);
+        Options {
+            name: self.name,
+            context: self.context,
+            eager: self.eager_start,
+            kind: Kind::Task,
+            location,
+            awaited_by,
+        }
     }
 }
 
@@ -163,6 +207,13 @@ pub(crate) struct Options {
     pub(crate) eager: Option<bool>,
     pub(crate) kind: Kind,
     pub(crate) location: &'static Location<'static>,
+    /// See [`Header::waiter`](super::cell::Header::waiter).
+    pub(crate) awaited_by: u32,
+}
+
+fn new_state(watched: bool, running: bool) -> State {
+    let state = if running { State::new_running() } else { State::new_notified() };
+    if watched { state.watched() } else { state }
 }
 
 /// Allocates, lists and schedules a task. On a runtime that is closed the future is dropped, and the task has ended cancelled.
@@ -189,19 +240,27 @@ fn create_told<F: Future, H: Hook>(
         && worker.is_some_and(Worker::may_run_eagerly);
     let shard = worker.map_or_else(|| shared.foreign_shard(), |worker| worker.index() as u16);
     let new = NewTask {
-        state: if eager { State::new_running() } else { State::new_notified() },
+        state: new_state(shared.config.inspect, eager),
         kind: options.kind,
         id: worker.map_or_else(worker::foreign_id, Worker::next_id),
         runtime: shared.id,
         shard,
         context: options.context.map_or_else(context::current_map, |context| context.map),
         location: options.location,
+        waiter: options.awaited_by,
     };
     let raw = cell::allocate::<F, Shared, H>(future, Arc::as_ptr(shared), hook, new);
     // SAFETY: of the two references counted at allocation, one is the handle's and one the runtime's.
     let task = unsafe { Task::from_raw(raw) };
     if let Some(name) = options.name {
         task.set_name(name);
+    }
+    if shared.config.inspect {
+        inspect::begin_record(&task);
+    }
+    if spans::wanted() {
+        // SAFETY: allocated with these types, and seen by nobody else yet.
+        unsafe { cell::trace::<F, Shared, H>(raw) };
     }
     // SAFETY: new, and in no list; the runtime's reference keeps it until its completion removes it.
     if !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {

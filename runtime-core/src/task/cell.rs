@@ -3,13 +3,16 @@
 
 use super::cold::Cold;
 use super::error::{PanicError, TaskError, drop_quietly};
+use super::handle::Ended;
 use super::memory;
 use super::registry::Links;
+use super::slot::WakerSlot;
 use super::state::State;
-use super::{Kind, Notified, Schedule, TaskRef};
+use super::{Kind, Notified, Schedule, TaskRef, waker};
 use crate::context::ContextMap;
 use crate::loom::UnsafeCell;
-use crate::loom::atomic::{AtomicPtr, AtomicU8};
+use crate::loom::atomic::AtomicPtr;
+use crate::observe::spans;
 use std::cell::Cell as StdCell;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -19,7 +22,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+use std::task::{Context, Poll, RawWakerVTable};
 
 /// What wants to be told of the task's end in the step that ends it; `()` for most tasks, at no cost.
 pub(crate) trait Hook: Send {
@@ -51,7 +56,7 @@ pub(crate) struct Header {
     /// Neighbours in the registry, guarded by the shard's lock.
     pub(crate) links: UnsafeCell<Links>,
     /// Who awaits the typed handle; `JOIN_WAKER` says whose it is (R4).
-    pub(crate) join_waker: UnsafeCell<Option<Waker>>,
+    pub(crate) join_waker: WakerSlot,
     /// The context variables; replaced by the poller under the cold part's lock, read by the poller without (R5).
     pub(crate) context: UnsafeCell<Option<Arc<ContextMap>>>,
     /// What few tasks need: name, callbacks, waiters, messages. Null until needed.
@@ -62,17 +67,17 @@ pub(crate) struct Header {
     pub(crate) id: u64,
     /// The runtime the task belongs to, for what happens after completion; 0 for none.
     pub(crate) runtime: u32,
-    /// The registry shard that lists it.
-    pub(crate) shard: u16,
-    /// What it is.
-    pub(crate) kind: Kind,
-    /// How it ended (`handle::Ended`), for those who may not read the outcome. Written before `COMPLETE` is set, so that the
-    /// release of `complete` publishes it.
-    pub(crate) ended: AtomicU8,
-    /// What the last poll said of the catchers in the task; touched by the poller only (R2).
-    pub(crate) path: StdCell<u8>,
     /// The number of the last poll if it ended with catchers on the path; touched by the poller only (R2).
     pub(crate) serial: StdCell<u32>,
+    /// Who awaits it, where the join waker does not tell: see `inspect::Waiter`. For pictures only.
+    pub(crate) waiter: AtomicU32,
+    /// The registry shard that lists it.
+    pub(crate) shard: u16,
+    /// What the last poll said of the catchers in the task; touched by the poller only (R2).
+    pub(crate) path: StdCell<u8>,
+    /// What it is (`Kind`), which never changes; and from `ENDED_ONE` on how it ended (`handle::Ended`), for those who may not read
+    /// the outcome. That is written before `COMPLETE` is set, so that the release of `complete` publishes it.
+    kind_and_end: AtomicU8,
 }
 
 /// What is given when a task is made.
@@ -84,6 +89,8 @@ pub(crate) struct NewTask {
     pub(crate) shard: u16,
     pub(crate) context: Option<Arc<ContextMap>>,
     pub(crate) location: &'static Location<'static>,
+    /// See [`Header::waiter`].
+    pub(crate) waiter: u32,
 }
 
 /// A task: header first, then the future or its outcome.
@@ -106,6 +113,8 @@ enum Stage<F: Future> {
 /// The operations that depend on the future's type.
 struct Vtable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
+    /// What the task's wakers do.
+    waker: &'static RawWakerVTable,
     drop_stage: unsafe fn(NonNull<Header>),
     set_error: unsafe fn(NonNull<Header>, TaskError),
     error: unsafe fn(NonNull<Header>) -> Option<TaskError>,
@@ -114,6 +123,8 @@ struct Vtable {
     hook: unsafe fn(&TaskRef),
     schedule: unsafe fn(NonNull<Header>),
     dealloc: unsafe fn(NonNull<Header>),
+    /// Whether anything happens when the value is dropped.
+    output_needs_drop: bool,
 }
 
 struct VtableOf<F, S, H>(PhantomData<(F, S, H)>);
@@ -121,6 +132,7 @@ struct VtableOf<F, S, H>(PhantomData<(F, S, H)>);
 impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
     const VTABLE: Vtable = Vtable {
         poll: poll::<F, S, H>,
+        waker: &waker::VTABLE,
         drop_stage: drop_stage::<F, S, H>,
         set_error: set_error::<F, S, H>,
         error: error::<F, S, H>,
@@ -129,6 +141,15 @@ impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
         hook: hook::<F, S, H>,
         schedule: schedule::<S>,
         dealloc: dealloc::<F, S, H>,
+        output_needs_drop: std::mem::needs_drop::<F::Output>(),
+    };
+
+    /// Of a task with a span.
+    const TRACED: Vtable = Vtable {
+        poll: traced_poll::<F, S, H>,
+        waker: &waker::TRACED,
+        drop_stage: traced_drop_stage::<F, S, H>,
+        ..Self::VTABLE
     };
 }
 
@@ -160,17 +181,17 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
             vtable: &VtableOf::<F, S, H>::VTABLE,
             scheduler,
             links: UnsafeCell::new(Links::new()),
-            join_waker: UnsafeCell::new(None),
+            join_waker: WakerSlot::new(),
             context: UnsafeCell::new(new.context),
             cold: AtomicPtr::new(std::ptr::null_mut()),
             location: new.location,
             id: new.id,
             runtime: new.runtime,
-            shard: new.shard,
-            kind: new.kind,
-            ended: AtomicU8::new(0),
-            path: StdCell::new(0),
             serial: StdCell::new(0),
+            waiter: AtomicU32::new(new.waiter),
+            shard: new.shard,
+            path: StdCell::new(0),
+            kind_and_end: AtomicU8::new(new.kind as u8),
         },
         stage: UnsafeCell::new(stage),
         hook: UnsafeCell::new(ManuallyDrop::new(hook)),
@@ -181,7 +202,59 @@ fn allocate_stage<F: Future, S: Schedule, H: Hook>(
     place.cast()
 }
 
+/// Gives a new task a span, if a subscriber wants it.
+///
+/// # Safety
+///
+/// The task was allocated with the same types, and nobody but its creator has seen it.
+#[cold]
+pub(crate) unsafe fn trace<F: Future, S: Schedule, H: Hook>(mut task: NonNull<Header>) {
+    // SAFETY: alive, and the creator's alone.
+    if spans::attach(unsafe { task.as_ref() }, size_of::<F>()) {
+        // SAFETY: as above.
+        unsafe { task.as_mut() }.vtable = &VtableOf::<F, S, H>::TRACED;
+    }
+}
+
+/// The end of a task in `Header::kind_and_end` is counted in these.
+const ENDED_ONE: u8 = 1 << 4;
+
 impl Header {
+    /// What the task is.
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        // Relaxed: this half never changes.
+        match self.kind_and_end.load(Relaxed) % ENDED_ONE {
+            0 => Kind::Task,
+            1 => Kind::Main,
+            2 => Kind::Callback,
+            3 => Kind::Promise,
+            _ => Kind::Thread,
+        }
+    }
+
+    /// How the task ended; asked after an acquire that saw `COMPLETE`.
+    pub(crate) fn ended(&self) -> Ended {
+        // Relaxed: published by the release of `State::complete`.
+        match self.kind_and_end.load(Relaxed) / ENDED_ONE {
+            0 => Ended::Value,
+            1 => Ended::Cancelled,
+            _ => Ended::Panicked,
+        }
+    }
+
+    /// Called by the completer, before it sets `COMPLETE`.
+    fn set_ended(&self, ended: Ended) {
+        // Relaxed as in `ended`.
+        self.kind_and_end.store(self.kind() as u8 + ENDED_ONE * ended as u8, Relaxed);
+    }
+
+    /// What the task's wakers do.
+    #[inline]
+    pub(crate) fn waker_vtable(&self) -> &'static RawWakerVTable {
+        self.vtable.waker
+    }
+
     /// The cold part, made at the first call.
     pub(crate) fn cold(&self) -> &Cold {
         use std::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -231,6 +304,26 @@ pub(crate) unsafe fn poll_future(task: NonNull<Header>, cx: &mut Context<'_>) ->
 pub(crate) unsafe fn drop_stage_of(task: NonNull<Header>) {
     // SAFETY: as in `poll_future`.
     unsafe { (task.as_ref().vtable.drop_stage)(task) }
+}
+
+/// Whether there is an outcome that was not taken.
+///
+/// # Safety
+///
+/// The caller has the right to the outcome (R3).
+pub(crate) unsafe fn has_outcome(task: NonNull<Header>) -> bool {
+    // SAFETY: as in `poll_future`.
+    !unsafe { (task.as_ref().vtable.outcome)(task) }.is_null()
+}
+
+/// Whether anything happens when a value of the task's type is dropped.
+///
+/// # Safety
+///
+/// The header is alive.
+pub(crate) unsafe fn output_needs_drop(task: NonNull<Header>) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { task.as_ref() }.vtable.output_needs_drop
 }
 
 /// Stores a failure as the outcome. The stage must be empty.
@@ -379,6 +472,36 @@ unsafe fn drop_stage<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
     drop(emptied);
 }
 
+unsafe fn traced_poll<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
+    // SAFETY: alive, by the caller's promise.
+    let entered = spans::enter(unsafe { task.as_ref() });
+    // SAFETY: the caller's promise is the callee's demand.
+    let polled = unsafe { poll::<F, S, H>(task, cx) };
+    drop(entered);
+    if polled.is_ready() {
+        // SAFETY: as above.
+        spans::close(unsafe { task.as_ref() });
+    }
+    polled
+}
+
+unsafe fn traced_drop_stage<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>) {
+    struct Closed(Option<tracing::span::EnteredSpan>, NonNull<Header>);
+
+    impl Drop for Closed {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            // SAFETY: alive until after the stage has been dropped.
+            spans::close(unsafe { self.1.as_ref() });
+        }
+    }
+
+    // SAFETY: alive, by the caller's promise.
+    let _closed = Closed(spans::enter(unsafe { task.as_ref() }), task);
+    // SAFETY: the caller's promise is the callee's demand.
+    unsafe { drop_stage::<F, S, H>(task) };
+}
+
 unsafe fn set_error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, error: TaskError) {
     // SAFETY: as in `poll`.
     let stage = unsafe { stage::<F, S, H>(task) };
@@ -386,10 +509,8 @@ unsafe fn set_error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, erro
         // SAFETY: the caller has the only access.
         let stage = unsafe { &mut *stage };
         debug_assert!(matches!(stage, Stage::Empty), "the stage is emptied before an error is stored");
-        let ended = if error.is_cancelled() { 1 } else { 2 };
-        // Relaxed: published by the release of `State::complete`, read after an acquire that saw `COMPLETE`.
         // SAFETY: alive, by the caller's promise.
-        unsafe { task.as_ref() }.ended.store(ended, std::sync::atomic::Ordering::Relaxed);
+        unsafe { task.as_ref() }.set_ended(if error.is_cancelled() { Ended::Cancelled } else { Ended::Panicked });
         *stage = Stage::Outcome(Err(error));
     });
 }

@@ -2,8 +2,10 @@
 
 use super::TaskRef;
 use super::error::CancelledError;
+use super::state::{COMPLETE, LISTENERS, State};
 use crate::context::Context;
 use crate::loom::Mutex;
+use crate::observe::spans::TaskSpan;
 use crate::scope::WakeList;
 use std::sync::Arc;
 use std::task::Waker;
@@ -14,6 +16,8 @@ pub(crate) struct Cold {
     pub(crate) inner: Mutex<ColdInner>,
     /// The catchers of this task that wait on wakers of their own; made when the first one comes.
     pub(crate) wakes: std::sync::OnceLock<Arc<WakeList>>,
+    /// The task's span, if a subscriber wanted one when the task was created.
+    pub(crate) span: std::sync::OnceLock<Box<TaskSpan>>,
 }
 
 #[derive(Default)]
@@ -30,10 +34,16 @@ pub(crate) struct ColdInner {
     pub(crate) tries: u16,
     /// What to run when the task has ended.
     pub(crate) callbacks: Vec<Callback>,
+    /// Who runs them.
+    pub(crate) draining: Draining,
     /// Who else waits for the end.
     pub(crate) waiters: Waiters,
     /// The number of the next callback.
     pub(crate) next_callback: u64,
+    /// Who wants to know what the next poll awaits.
+    pub(crate) traces: Vec<crate::inspect::Request>,
+    /// What is known of the polls, where all are recorded.
+    pub(crate) record: Option<Box<crate::inspect::Record>>,
 }
 
 /// A request that a task has had, and may get again: through another task that had it too and awaits this one.
@@ -47,11 +57,13 @@ pub(crate) struct Latest {
     /// The stamp that was passed on last, or is to be; 0 for none.
     pub(crate) stamp: u64,
     pub(crate) came_round: bool,
+    /// It is the sweep's, noted when the sweep had come to the task, but not yet as far as its request.
+    pub(crate) left_to_sweep: bool,
 }
 
 impl Latest {
     pub(crate) fn new(request: CancelledError, stamp: u64) -> Self {
-        Self { request, stamp, came_round: false }
+        Self { request, stamp, came_round: false, left_to_sweep: false }
     }
 
     /// The request comes again; true if those that pass it on need to know.
@@ -72,6 +84,18 @@ impl Latest {
     }
 }
 
+/// Who runs the callbacks of a task. Never two at once, so that those added later stay behind those added before, on however many workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Draining {
+    /// The completer will see to it.
+    #[default]
+    AtTheEnd,
+    /// Work that takes them out is queued or runs.
+    Queued,
+    /// The task has ended, and nobody runs any: who adds one sees to it.
+    Nobody,
+}
+
 /// A done callback with the context it was added in (CV-04).
 pub(crate) struct Callback {
     pub(crate) id: u64,
@@ -82,30 +106,43 @@ pub(crate) struct Callback {
 /// The wakers of those who wait through a [`TaskRef`], by the number that each keeps.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    slots: Vec<Option<Waker>>,
+    slots: Vec<Option<Waiter>>,
     free: Vec<usize>,
 }
 
+/// One who waits.
+struct Waiter {
+    waker: Waker,
+    /// The number of the task; 0 outside of any.
+    task: u64,
+}
+
 impl Waiters {
-    pub(crate) fn add(&mut self, waker: Waker) -> usize {
+    pub(crate) fn add(&mut self, waker: Waker, task: u64) -> usize {
+        let waiter = Some(Waiter { waker, task });
         match self.free.pop() {
             Some(slot) => {
-                self.slots[slot] = Some(waker);
+                self.slots[slot] = waiter;
                 slot
             }
             None => {
-                self.slots.push(Some(waker));
+                self.slots.push(waiter);
                 self.slots.len() - 1
             }
         }
     }
 
     /// Puts a new waker in; the old one is the caller's to drop outside of the lock.
-    pub(crate) fn replace(&mut self, slot: usize, waker: Waker) -> Option<Waker> {
+    pub(crate) fn replace(&mut self, slot: usize, waker: Waker, task: u64) -> Option<Waker> {
         match self.slots.get_mut(slot) {
-            Some(place) => place.replace(waker),
+            Some(place) => place.replace(Waiter { waker, task }).map(|waiter| waiter.waker),
             None => Some(waker),
         }
+    }
+
+    /// The numbers of the tasks that wait.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().flatten().map(|waiter| waiter.task).filter(|task| *task != 0)
     }
 
     /// The waiter goes; its waker is the caller's to drop outside of the lock.
@@ -114,19 +151,68 @@ impl Waiters {
         if waker.is_some() {
             self.free.push(slot);
         }
-        waker
+        waker.map(|waiter| waiter.waker)
     }
 
     /// All wakers, in the order of their places.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
         self.free.clear();
-        std::mem::take(&mut self.slots).into_iter().flatten()
+        std::mem::take(&mut self.slots).into_iter().flatten().map(|waiter| waiter.waker)
+    }
+}
+
+impl ColdInner {
+    /// Somebody listens from now on; true if the task has ended. Called under the lock.
+    pub(crate) fn listen(&mut self, state: &State) -> bool {
+        let before = state.set(LISTENERS);
+        let complete = before.has(COMPLETE);
+        if complete && !before.has(LISTENERS) {
+            // The completer found no listeners, and does not come.
+            self.draining = Draining::Nobody;
+        }
+        complete
+    }
+
+    /// Whether the caller has to queue the work that runs the callbacks: the task has ended, there are some, and nobody else does.
+    #[must_use]
+    pub(crate) fn begin_draining(&mut self) -> bool {
+        let begins = self.draining == Draining::Nobody && !self.callbacks.is_empty();
+        if begins {
+            self.draining = Draining::Queued;
+        }
+        begins
     }
 }
 
 impl Cold {
+    /// Takes out all callbacks that wait. `None` when there are none: then the work is over.
+    pub(crate) fn next_round(&self) -> Option<Vec<Callback>> {
+        let mut inner = self.inner.lock();
+        let callbacks = std::mem::take(&mut inner.callbacks);
+        if callbacks.is_empty() {
+            inner.draining = Draining::Nobody;
+            return None;
+        }
+        Some(callbacks)
+    }
+
+    /// A round is over: true if none was added meanwhile, and the work is over with it.
+    #[must_use]
+    pub(crate) fn end_if_drained(&self) -> bool {
+        let mut inner = self.inner.lock();
+        let drained = inner.callbacks.is_empty();
+        if drained {
+            inner.draining = Draining::Nobody;
+        }
+        drained
+    }
+
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::new(ColdInner::default()), wakes: std::sync::OnceLock::new() }
+        Self {
+            inner: Mutex::new(ColdInner::default()),
+            wakes: std::sync::OnceLock::new(),
+            span: std::sync::OnceLock::new(),
+        }
     }
 
     /// The list for catchers with wakers of their own.

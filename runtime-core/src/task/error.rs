@@ -3,9 +3,13 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 
+use crate::loom::static_thread_local;
 use parking_lot::Mutex;
+use std::cell::{Cell, RefCell};
 
 /// Why a [`Task`](crate::Task) has no value.
 ///
@@ -31,13 +35,35 @@ pub enum TaskError {
 
 impl TaskError {
     /// Whether the task ended cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Promise, create_task, testing};
+    ///
+    /// testing::block_on(async {
+    ///     let (promise, task) = Promise::<u32>::new();
+    ///     drop(promise);
+    ///     let error = task.await.unwrap_err();
+    ///     assert!(error.is_cancelled() && !error.is_panicked());
+    ///
+    ///     let error = create_task(async { panic!("a bug") }).await.unwrap_err();
+    ///     assert!(error.is_panicked());
+    /// });
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled(_))
     }
 
     /// Whether the task ended with a panic.
     pub fn is_panicked(&self) -> bool {
-        matches!(self, Self::Panicked(_))
+        match self {
+            Self::Cancelled(_) => false,
+            Self::Panicked(panic) => {
+                panic.0.look();
+                true
+            }
+        }
     }
 }
 
@@ -60,6 +86,25 @@ impl fmt::Display for TaskError {
 }
 
 impl Error for TaskError {}
+
+/// So that `?` works on a task in a function that gives an [`io::Error`](std::io::Error).
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+///
+/// async fn length() -> std::io::Result<usize> {
+///     Ok(create_task(async { "text".len() }).await?)
+/// }
+///
+/// assert_eq!(testing::block_on(length()).unwrap(), 4);
+/// ```
+impl From<TaskError> for std::io::Error {
+    fn from(error: TaskError) -> Self {
+        Self::other(error)
+    }
+}
 
 impl From<CancelledError> for TaskError {
     fn from(error: CancelledError) -> Self {
@@ -188,6 +233,9 @@ impl Error for CancelledError {}
 /// Copies share the payload; [`into_payload`](Self::into_payload) takes it out once, for
 /// [`resume_unwind`](std::panic::resume_unwind).
 ///
+/// One that came from a task and that nobody has looked at (printed, asked, gone on panicking with) is reported if it ends as a part of
+/// another task's value that nobody reads.
+///
 /// # Examples
 ///
 /// ```
@@ -204,6 +252,36 @@ struct Payload {
     message: Option<Box<str>>,
     /// What was thrown, until somebody takes it.
     value: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Somebody has looked at it. Relaxed throughout: it guards no data, and is read for a decision when the last copy goes.
+    seen: AtomicBool,
+}
+
+impl Payload {
+    fn look(&self) {
+        self.seen.store(true, Relaxed);
+    }
+}
+
+static_thread_local! {
+    /// Whether an outcome that nobody reads is being dropped on this thread.
+    static COLLECTS: Cell<bool> = Cell::new(false)
+}
+
+static_thread_local! {
+    /// The panics that nobody has seen, and that went with it.
+    static UNREAD: RefCell<Vec<PanicError>> = RefCell::new(Vec::new())
+}
+
+/// Runs `code`, which drops an outcome that nobody reads; gives the panics that nobody has seen and of which it dropped the last copy.
+///
+/// `code` must not unwind.
+pub(crate) fn collect_unread<R>(code: impl FnOnce() -> R) -> (R, Vec<PanicError>) {
+    let before = COLLECTS.with(|collects| collects.replace(true));
+    let result = code();
+    COLLECTS.with(|collects| collects.set(before));
+    // A thread that is being torn down collects nothing.
+    let unread = UNREAD.try_with(|unread| std::mem::take(&mut *unread.borrow_mut()));
+    (result, unread.unwrap_or_default())
 }
 
 impl PanicError {
@@ -213,16 +291,18 @@ impl PanicError {
             .downcast_ref::<&str>()
             .map(|text| Box::from(*text))
             .or_else(|| payload.downcast_ref::<String>().map(|text| text.clone().into_boxed_str()));
-        Self(Arc::new(Payload { message, value: Mutex::new(Some(payload)) }))
+        Self(Arc::new(Payload { message, value: Mutex::new(Some(payload)), seen: AtomicBool::new(false) }))
     }
 
     /// What the panic said, when it was text.
     pub fn message(&self) -> Option<&str> {
+        self.0.look();
         self.0.message.as_deref()
     }
 
     /// The payload, the first time any copy is asked.
     pub fn into_payload(self) -> Option<Box<dyn Any + Send>> {
+        self.0.look();
         self.0.value.lock().take()
     }
 
@@ -231,6 +311,15 @@ impl PanicError {
     /// # Panics
     ///
     /// Always: that is its purpose.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::PanicError;
+    ///
+    /// let resumed = std::panic::catch_unwind(|| PanicError::new(Box::new("again")).resume());
+    /// assert_eq!(*resumed.unwrap_err().downcast::<&str>().unwrap(), "again");
+    /// ```
     pub fn resume(self) -> ! {
         let message = self.0.message.clone();
         match self.into_payload() {
@@ -242,6 +331,13 @@ impl PanicError {
 
 impl Drop for Payload {
     fn drop(&mut self) {
+        if !*self.seen.get_mut() && COLLECTS.with(Cell::get) {
+            let value = Mutex::new(self.value.get_mut().take());
+            let same = Self { message: self.message.take(), value, seen: AtomicBool::new(true) };
+            // On a thread that is being torn down it just goes.
+            let _ = UNREAD.try_with(|unread| unread.borrow_mut().push(PanicError(Arc::new(same))));
+            return;
+        }
         // A payload is a user's value: a panic in its destructor is not allowed to take anybody else along.
         if let Some(payload) = self.value.get_mut().take() {
             drop_quietly(payload);

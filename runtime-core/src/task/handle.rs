@@ -6,6 +6,7 @@ use super::error::{CancelledError, InvalidStateError, TaskError};
 use super::{Kind, harness, state};
 use crate::context::{self, Context as VarContext};
 use crate::current;
+use crate::inspect;
 use crate::scope::{self, Mark, path};
 use std::fmt;
 use std::future::Future;
@@ -18,6 +19,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// The number of a task: unique in the process, never used again.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{TaskId, create_task, testing};
+///
+/// testing::block_on(async {
+///     let (one, two) = (create_task(async {}), create_task(async {}));
+///     let (id, other): (TaskId, TaskId) = (one.id(), two.id());
+///     assert_ne!(id, other);
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub(crate) u64);
 
@@ -28,6 +41,19 @@ impl fmt::Display for TaskId {
 }
 
 /// What [`TaskRef::add_done_callback`] gives, to remove the callback again.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{CallbackId, create_task, testing};
+///
+/// testing::block_on(async {
+///     let task = create_task(async {});
+///     let id: CallbackId = task.add_done_callback(|_| panic!("removed"));
+///     assert!(task.remove_done_callback(id));
+///     task.await.unwrap();
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallbackId(u64);
 
@@ -47,6 +73,36 @@ pub struct CallbackId(u64);
 ///     same.wait().await;
 ///     assert!(same.done());
 ///     assert_eq!(task.await.unwrap(), 1);
+/// });
+/// ```
+///
+/// # Example: to name, to ask, to cancel
+///
+/// ```
+/// use runtime_core::{TaskRef, context_var, create_task, testing, yield_now};
+///
+/// context_var! { static USER: &'static str = "nobody"; }
+/// testing::block_on(async {
+///     USER.set("me");
+///     let task = create_task(std::future::pending::<()>());
+///     let same: TaskRef = task.task_ref();
+///     same.set_name("waits");
+///     assert_eq!((task.get_name().as_str(), same.id()), ("waits", task.id()));
+///     assert!(same.location().file().ends_with(".rs"));
+///     assert_eq!(same.get_context().run(|| USER.get()), "me");
+///
+///     // A request that has not been delivered can be taken back.
+///     assert!(same.cancel());
+///     assert_eq!(same.cancelling(), 1);
+///     assert_eq!(same.uncancel(), 0);
+///
+///     let (told, tell) = std::sync::mpsc::channel();
+///     task.add_done_callback(move |task| told.send(task.cancelled()).unwrap());
+///     assert!(same.cancel_with("enough"));
+///     assert_eq!(task.await.unwrap_err().to_string(), "cancelled: enough");
+///     yield_now().await;
+///     assert!(tell.recv().unwrap());
+///     assert!(!same.cancel(), "it has ended");
 /// });
 /// ```
 pub struct TaskRef(NonNull<Header>);
@@ -161,18 +217,18 @@ impl TaskRef {
         let context = VarContext::current();
         let mut callback = Callback { id: 0, context, function: Box::new(callback) };
         let cold = self.header().cold();
-        let id = {
+        let (id, begin) = {
             let mut inner = cold.inner.lock();
             inner.next_callback += 1;
             callback.id = inner.next_callback;
             let id = callback.id;
-            if !self.header().state.set(state::LISTENERS).has(state::COMPLETE) {
-                inner.callbacks.push(callback);
-                return CallbackId(id);
-            }
-            id
+            inner.callbacks.push(callback);
+            let ended = inner.listen(&self.header().state);
+            (id, ended && inner.begin_draining())
         };
-        crate::report::run_callbacks_of(self, vec![callback]);
+        if begin {
+            crate::report::run_callbacks_of(self);
+        }
         CallbackId(id)
     }
 
@@ -181,6 +237,9 @@ impl TaskRef {
         let Some(cold) = self.header().cold_if_any() else { return false };
         let removed = {
             let mut inner = cold.inner.lock();
+            if self.done() {
+                return false;
+            }
             let place = inner.callbacks.iter().position(|callback| callback.id == id.0);
             place.map(|place| inner.callbacks.remove(place))
         };
@@ -205,21 +264,18 @@ impl TaskRef {
         current::task_ptr() == Some(self.0)
     }
 
-    fn ended_as(&self) -> Ended {
-        match self.header().ended.load(std::sync::atomic::Ordering::Relaxed) {
-            1 => Ended::Cancelled,
-            2 => Ended::Panicked,
-            _ => Ended::Value,
-        }
+    pub(crate) fn ended_as(&self) -> Ended {
+        self.header().ended()
     }
 }
 
 /// How a task ended; kept beside the outcome, which only the handle may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Ended {
-    Value,
-    Cancelled,
-    Panicked,
+    Value = 0,
+    Cancelled = 1,
+    Panicked = 2,
 }
 
 impl Clone for TaskRef {
@@ -295,17 +351,18 @@ impl Future for Wait {
 impl Wait {
     /// Puts the waker among the waiters; true if the task has ended meanwhile.
     fn register(&mut self, waker: &Waker) -> bool {
-        let fresh = waker.clone();
+        let fresh = inspect::clone_for(waker, || inspect::Leaf::join(self.task.header()));
+        let waits = current::task().map_or(0, |task| task.header().id);
         let cold = self.task.header().cold();
         let mut inner = cold.inner.lock();
         let mut old = None;
         match self.slot {
-            Some(slot) => old = inner.waiters.replace(slot, fresh),
-            None => self.slot = Some(inner.waiters.add(fresh)),
+            Some(slot) => old = inner.waiters.replace(slot, fresh, waits),
+            None => self.slot = Some(inner.waiters.add(fresh, waits)),
         }
         // Under the lock that the completer takes after it has set `COMPLETE` and seen `LISTENERS`: either it finds the
         // waker, or this sees `COMPLETE`.
-        let complete = self.task.header().state.set(state::LISTENERS).has(state::COMPLETE);
+        let complete = inner.listen(&self.task.header().state);
         drop(inner);
         drop(old);
         complete
@@ -344,6 +401,23 @@ impl Drop for Wait {
 /// testing::block_on(async {
 ///     let task = create_task(async { 40 + 2 });
 ///     assert_eq!(task.await.unwrap(), 42);
+/// });
+/// ```
+///
+/// # Example: the outcome without an await
+///
+/// ```
+/// use runtime_core::{create_task, testing};
+/// use std::future::poll_fn;
+///
+/// testing::block_on(async {
+///     let mut task = create_task(async { 42 });
+///     assert!(task.result().is_err(), "not yet");
+///     poll_fn(|cx| task.poll_done(cx)).await; // to wait, and leave the outcome
+///     assert_eq!(task.exception().unwrap().map(|error| error.to_string()), None);
+///     assert_eq!(task.peek(|outcome| *outcome.unwrap()), Some(42));
+///     assert_eq!(task.result().unwrap().unwrap(), 42);
+///     assert!(task.result().is_err(), "it was taken");
 /// });
 /// ```
 #[must_use = "dropping the handle of a task detaches it: say so with `drop`, or await it"]
@@ -442,6 +516,29 @@ impl<T> Task<T> {
     pub fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // SAFETY: `&mut self` is the typed handle.
         if unsafe { harness::poll_join(self.task.header(), cx.waker()) } { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Takes back what the last wait for the end has left with the task: its waker. For combinators that return before a task which they
+    /// have borrowed has ended, so that nobody is woken for nothing, and no picture shows an await that is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{create_task, testing, yield_now};
+    /// use std::future::{pending, poll_fn};
+    /// use std::task::Poll;
+    ///
+    /// testing::block_on(async {
+    ///     let mut task = create_task(pending::<()>());
+    ///     poll_fn(|cx| Poll::Ready(task.poll_done(cx).is_ready())).await;
+    ///     assert_eq!(task.call_graph().get(task.id()).unwrap().awaited_by.len(), 1);
+    ///     task.stop_waiting();
+    ///     assert!(task.call_graph().get(task.id()).unwrap().awaited_by.is_empty());
+    /// });
+    /// ```
+    pub fn stop_waiting(&mut self) {
+        // SAFETY: `&mut self` is the typed handle.
+        unsafe { harness::forget_join(self.task.header()) };
     }
 
     /// Detaches the task and counts its outcome as read: should it fail, that is not reported.

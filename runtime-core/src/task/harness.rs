@@ -2,13 +2,16 @@
 //! stand in the module page of [`task`](super).
 
 use super::cell::{self, Header};
-use super::cold::Latest;
-use super::error::{CancelledError, PanicError, TaskError, drop_caught};
+use super::cold::{Draining, Latest};
+use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
 use super::handle::TaskRef;
 use super::state::{self, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
+use crate::inspect::{self, Watch};
+use crate::loom::static_thread_local;
 use crate::scope::{RootPoll, poll_root};
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -27,30 +30,36 @@ pub(crate) enum Ran {
 #[inline]
 pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
     let begin = task.header().state.begin_poll();
-    poll_and_settle(task, scheduler, begin.cancel, begin.first)
+    poll_and_settle(task, scheduler, begin.attention, begin.first)
 }
 
 /// Makes the first poll of a task that was created `RUNNING`.
 pub(crate) fn run_eagerly<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
-    poll_and_settle(task, scheduler, false, true)
+    let watched = task.header().state.load().has(state::WATCHED);
+    poll_and_settle(task, scheduler, watched, true)
 }
 
 #[inline]
-fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, first: bool) -> Ran {
+fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, attention: bool, first: bool) -> Ran {
     let header = task.header();
-    let request = if cancel { take_request(header) } else { None };
+    let bottom = 0u8;
+    let (request, watch) =
+        if attention { (take_request(header), Watch::begin(header, &raw const bottom)) } else { (None, None) };
     let entered = current::enter_task(Some(task.task()));
-    let waker = waker::borrowed(task.task());
+    let waker = if watch.is_some() { waker::watching(task.task()) } else { waker::borrowed(task.task()) };
     let mut cx = Context::from_waker(&waker);
     let polled = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `RUNNING` is ours, and the future is there as long as the task is not complete (R2).
         poll_root(header, &mut cx, request, first, |cx| unsafe { cell::poll_future(task.task(), cx) })
     }));
+    if let Some(watch) = watch {
+        watch.end(header, matches!(polled, Ok(RootPoll::Pending)), || scheduler.now());
+    }
     let ending = match polled {
         Ok(RootPoll::Pending) => {
             let yielded = entered.has_yielded();
             drop(entered);
-            if yielded && !(first && scheduler.is_closing(header.kind)) {
+            if yielded && !(first && scheduler.is_closing(header.kind())) {
                 return Ran::Again(task);
             }
             if yielded {
@@ -72,8 +81,9 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, cancel: bool, fir
 #[inline]
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
-    if first && scheduler.is_closing(task.header().kind) {
-        sweep(task.header());
+    if first && scheduler.is_closing(task.header().kind()) {
+        // SAFETY: not complete, so the runtime's reference stands; `ManuallyDrop` gives none back.
+        sweep(&ManuallyDrop::new(unsafe { TaskRef::from_raw(task.task()) }));
     }
     match task.header().state.end_poll() {
         EndPoll::Idle => Ran::Done,
@@ -111,15 +121,11 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     run_hook(&task_ref);
     tell_joiner(task, before);
     if before.has(state::LISTENERS) {
-        tell_listeners(&task_ref, |callbacks| scheduler.run_callbacks(&task_ref, callbacks));
+        tell_listeners(&task_ref, || scheduler.run_callbacks(&task_ref));
     }
     if !before.has(state::JOIN_INTEREST) {
         // (R3) nobody will take the outcome: it is ours.
-        if let Some(error) = discard_outcome(task)
-            && !before.has(state::RETRIEVED)
-        {
-            scheduler.unretrieved(&task_ref, error);
-        }
+        discard_outcome(task, before, |error| scheduler.unretrieved(&task_ref, error));
     }
     drop(ManuallyDrop::into_inner(task_ref));
 }
@@ -155,7 +161,7 @@ fn tell_joiner(task: NonNull<Header>, before: state::Snapshot) {
         return;
     }
     // SAFETY: (R4) `JOIN_WAKER` was set at completion: the slot is ours. The runtime's reference stands.
-    let waker = unsafe { task.as_ref() }.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+    let waker = unsafe { task.as_ref().join_waker.take() };
     if let Some(waker) = waker {
         wake_caught(waker);
     }
@@ -167,31 +173,45 @@ pub(crate) fn wake_caught(waker: Waker) {
     drop(woken.map_err(PanicError::new));
 }
 
-fn tell_listeners(task: &TaskRef, run: impl FnOnce(Vec<super::cold::Callback>)) {
+fn tell_listeners(task: &TaskRef, run_callbacks: impl FnOnce()) {
     let Some(cold) = task.header().cold_if_any() else { return };
-    let (callbacks, waiters) = {
+    let (waiters, begin, traces) = {
         let mut inner = cold.inner.lock();
-        (std::mem::take(&mut inner.callbacks), inner.waiters.take_all())
+        inner.draining = Draining::Nobody;
+        (inner.waiters.take_all(), inner.begin_draining(), std::mem::take(&mut inner.traces))
     };
+    drop(traces);
     for waker in waiters {
         wake_caught(waker);
     }
-    if !callbacks.is_empty() {
-        run(callbacks);
+    if begin {
+        run_callbacks();
     }
 }
 
-/// Drops an outcome that nobody will take; gives the failure that so stays unread, be it the outcome's or its destructor's.
+/// Drops an outcome that nobody will take, and tells of the failures that so stay unread, unless the outcome was `RETRIEVED` in
+/// `state`: its own, that of its destructor, and panics of other tasks in the value that nobody has looked at (a shield's task has that of
+/// the task behind it as its value).
 ///
 /// The caller owns the outcome (R3).
-fn discard_outcome(task: NonNull<Header>) -> Option<TaskError> {
+fn discard_outcome(task: NonNull<Header>, state: state::Snapshot, unread: impl Fn(TaskError)) {
+    // SAFETY: as below.
+    let discard = || catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
+    if state.has(state::RETRIEVED) {
+        drop(discard().map_err(PanicError::new));
+        return;
+    }
     // SAFETY: (R3), by the caller.
     let error = unsafe { cell::error_of(task) };
-    // SAFETY: as above.
-    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
-    match dropped {
-        Ok(()) => error.filter(TaskError::is_panicked),
+    // SAFETY: the caller's reference stands.
+    let may_hold_failures = unsafe { cell::output_needs_drop(task) };
+    let (dropped, inside) = if may_hold_failures { collect_unread(discard) } else { (discard(), Vec::new()) };
+    let own = match dropped {
+        Ok(()) => error.filter(|error| matches!(error, TaskError::Panicked(_))),
         Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
+    };
+    for error in own.into_iter().chain(inside.into_iter().map(TaskError::Panicked)) {
+        unread(error);
     }
 }
 
@@ -225,7 +245,7 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
 /// As [`cancel`]; `stamp` says through whom the request comes (see [`Latest`]), 0 for nobody.
 fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool {
     let header = task.header();
-    if header.kind == super::Kind::Promise {
+    if header.kind().is_promise() {
         return cancel_promise(task, error);
     }
     let request = if error.is_plain() {
@@ -269,8 +289,8 @@ fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool 
 fn find_again<'a>(header: &Header, latest: &'a mut Option<Latest>, error: &CancelledError) -> Option<&'a mut Latest> {
     let noted = latest.as_ref().is_some_and(|latest| latest.request.is_same(error));
     if !noted && error.is_same(&CancelledError::sweep()) && header.state.is_swept() {
-        // The sweep itself notes nothing, for it goes to all tasks there are.
-        *latest = Some(Latest::new(error.clone(), 0));
+        // The sweep itself notes nothing, for it goes to all tasks there are. It has made its request, or is just about to.
+        *latest = Some(Latest { left_to_sweep: true, ..Latest::new(error.clone(), 0) });
         return latest.as_mut();
     }
     latest.as_mut().filter(|_| noted)
@@ -358,23 +378,22 @@ pub(crate) fn uncancel(header: &Header) -> u32 {
 }
 
 /// The shutdown's request: made once per task.
-pub(crate) fn sweep(header: &Header) {
+pub(crate) fn sweep(task: &TaskRef) {
+    let header = task.header();
     if header.state.set(state::SWEPT).has(state::SWEPT) {
         return;
     }
-    let task = ManuallyDrop::new(
-        // SAFETY: borrowed from the caller's reference, `ManuallyDrop` gives none back.
-        unsafe { TaskRef::from_raw(NonNull::from(header)) },
-    );
-    // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`).
+    // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`): it has made the request, if it
+    // came before the bit above, and else has left it to us.
     let known = header.cold_if_any().is_some_and(|cold| {
         let inner = cold.inner.lock();
-        inner.latest.as_ref().is_some_and(|latest| latest.request.is_same(&CancelledError::sweep()))
+        let made = |latest: &Latest| !latest.left_to_sweep && latest.request.is_same(&CancelledError::sweep());
+        inner.latest.as_ref().is_some_and(made)
     });
     if known {
         header.state.count_another_request();
     } else {
-        cancel(&task, CancelledError::without_message());
+        cancel(task, CancelledError::without_message());
     }
 }
 
@@ -418,17 +437,14 @@ fn cancel_promise(task: &TaskRef, error: CancelledError) -> bool {
 
 /// Completes a promise whose outcome has been stored under a claim.
 pub(crate) fn complete_promise(task: &TaskRef, is_value: bool) {
-    debug_assert_eq!(task.header().kind, super::Kind::Promise);
+    debug_assert!(task.header().kind().is_promise());
     let before = set_complete(task.as_raw(), is_value);
     tell_joiner(task.as_raw(), before);
     if before.has(state::LISTENERS) {
-        tell_listeners(task, |callbacks| crate::report::run_callbacks_of(task, callbacks));
+        tell_listeners(task, || crate::report::run_callbacks_of(task));
     }
-    if !before.has(state::JOIN_INTEREST)
-        && let Some(error) = discard_outcome(task.as_raw())
-        && !before.has(state::RETRIEVED)
-    {
-        crate::report::unretrieved(task, error);
+    if !before.has(state::JOIN_INTEREST) {
+        discard_outcome(task.as_raw(), before, |error| crate::report::unretrieved(task, error));
     }
 }
 
@@ -447,19 +463,32 @@ pub(crate) unsafe fn poll_join(header: &Header, waker: &Waker) -> bool {
         return true;
     }
     // The clone is a user's code: made before the slot is touched, dropped after.
-    let fresh = waker.clone();
+    let fresh = if waker::is_plain(waker) { waker.clone() } else { inspect::clone_for_join(header, waker) };
     // SAFETY: (R4) the bit is clear and the task was not complete when it was cleared: the slot is the handle's.
-    let old = header.join_waker.with_mut(|slot| unsafe { (*slot).replace(fresh) });
+    let old = unsafe { header.join_waker.replace(fresh) };
     let set = header.state.set_join_waker();
     drop(old);
     match set {
         JoinWaker::Changed => false,
         JoinWaker::Complete => {
             // SAFETY: (R4) the bit was clear at completion: the slot stays the handle's.
-            let unused = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+            let unused = unsafe { header.join_waker.take() };
             drop(unused);
             true
         }
+    }
+}
+
+/// The awaiter goes, and the typed handle stays.
+///
+/// # Safety
+///
+/// Called by the owner of the typed handle only.
+pub(crate) unsafe fn forget_join(header: &Header) {
+    if header.state.load().has(state::JOIN_WAKER) && header.state.unset_join_waker() == JoinWaker::Changed {
+        // SAFETY: (R4) the bit is clear and the task was not complete when it was cleared: the slot is the handle's.
+        let waker = unsafe { header.join_waker.take() };
+        drop(waker);
     }
 }
 
@@ -474,21 +503,69 @@ pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
         DropJoin::Gone => return,
         DropJoin::Waker => {
             // SAFETY: (R4) both bits are clear and the task was not complete: the slot is ours.
-            let waker = header.join_waker.with_mut(|slot| unsafe { (*slot).take() });
+            let waker = unsafe { header.join_waker.take() };
             let _ = drop_caught(waker);
         }
-        DropJoin::Complete => {
-            // (R3) the outcome is the handle's, if it was not taken.
-            let retrieved = header.state.load().has(state::RETRIEVED);
-            if let Some(error) = discard_outcome(task.as_raw())
-                && !retrieved
-            {
-                crate::report::unretrieved(task, error);
-            }
-        }
+        // SAFETY: (R3) the outcome is the handle's, if it was not taken.
+        DropJoin::Complete if unsafe { cell::has_outcome(task.as_raw()) } => return discard_joined(task.as_raw()),
+        DropJoin::Complete => {}
     }
     // SAFETY: the handle's reference, given back once.
     unsafe { cell::drop_ref(task.as_raw()) };
+}
+
+/// How deep drops of outcomes nest in which there are handles of tasks that have ended. Picked out of thin air: what lies deeper is dropped
+/// when the outermost has gone, so that a chain of any length needs no more stack than this.
+const DISCARD_DEPTH: u32 = 32;
+
+/// The outcomes that are being dropped on this thread.
+struct Discards {
+    /// How many are on the stack.
+    depth: Cell<u32>,
+    /// Tasks whose outcomes wait until the stack is flatter; each with the handle's reference.
+    waiting: RefCell<Vec<NonNull<Header>>>,
+}
+
+static_thread_local! {
+    static DISCARDS: Discards = Discards { depth: Cell::new(0), waiting: RefCell::new(Vec::new()) }
+}
+
+/// Drops the outcome of a task whose handle goes, and the handle's reference with it.
+#[cold]
+fn discard_joined(task: NonNull<Header>) {
+    let nested = DISCARDS.try_with(|discards| {
+        let depth = discards.depth.get();
+        if depth == DISCARD_DEPTH {
+            discards.waiting.borrow_mut().push(task);
+            return;
+        }
+        discards.depth.set(depth + 1);
+        discard_and_release(task);
+        if depth == 0 {
+            discard_waiting(discards);
+        }
+        discards.depth.set(depth);
+    });
+    if nested.is_err() {
+        // The thread is being torn down.
+        discard_and_release(task);
+    }
+}
+
+fn discard_waiting(discards: &Discards) {
+    loop {
+        // A statement of its own: the borrow must be over when an outcome adds to what waits.
+        let next = discards.waiting.borrow_mut().pop();
+        let Some(next) = next else { return };
+        discard_and_release(next);
+    }
+}
+
+/// The outcome and the handle's reference are the caller's, and go. Never unwinds.
+fn discard_and_release(task: NonNull<Header>) {
+    // SAFETY: the handle's reference stands until the end of this function, which gives it back.
+    let task_ref = unsafe { TaskRef::from_raw(task) };
+    discard_outcome(task, task_ref.header().state.load(), |error| crate::report::unretrieved(&task_ref, error));
 }
 
 /// Ends a task that no runtime takes in: never listed, never queued. `RUNNING` or `NOTIFIED` is the caller's.

@@ -44,6 +44,7 @@ pub(crate) mod harness;
 pub(crate) mod memory;
 pub(crate) mod promise;
 pub(crate) mod registry;
+pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod waker;
 
@@ -57,15 +58,25 @@ use std::ptr::NonNull;
 
 /// What a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Kind {
     /// Made by a user.
-    Task,
+    Task = 0,
     /// The future given to `run`: polled by worker 0 only.
-    Main,
+    Main = 1,
     /// A queued callback: no task in the eyes of users.
-    Callback,
+    Callback = 2,
     /// Without a future; filled through a [`Promise`].
-    Promise,
+    Promise = 3,
+    /// A promise that a thread fills.
+    Thread = 4,
+}
+
+impl Kind {
+    /// Whether it has no future.
+    pub(crate) fn is_promise(self) -> bool {
+        matches!(self, Self::Promise | Self::Thread)
+    }
 }
 
 /// What the tasks need of a scheduler.
@@ -83,11 +94,14 @@ pub(crate) trait Schedule: Sized + 'static {
     /// A failure that nobody will read.
     fn unretrieved(&self, task: &TaskRef, error: TaskError);
 
-    /// Done callbacks to be run, in order.
-    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<cold::Callback>);
+    /// The task has ended and has done callbacks, which are to be run.
+    fn run_callbacks(&self, task: &TaskRef);
 
     /// Whether the shutdown's sweep has begun, so that a task is cancelled after its first step.
     fn is_closing(&self, kind: Kind) -> bool;
+
+    /// The time on the runtime's clock, for records.
+    fn now(&self) -> u64;
 }
 
 /// The right and the duty to run a task: an entry of a run queue.

@@ -35,6 +35,22 @@ use std::task::{Context, Poll};
 ///     assert_eq!(task.await.unwrap(), "from a thread");
 /// });
 /// ```
+///
+/// # Example: a cancelled one, and a failure
+///
+/// ```
+/// use runtime_core::{PanicError, Promise};
+///
+/// let (promise, task) = Promise::<u32>::new();
+/// assert_eq!(promise.task_ref().id(), task.id());
+/// task.cancel();
+/// assert!(promise.is_cancelled());
+/// assert_eq!(promise.set_result(1), Err(1), "given back");
+///
+/// let (promise, task) = Promise::<u32>::new();
+/// assert!(promise.set_panic(PanicError::new(Box::new("broken"))).is_ok());
+/// assert!(task.exception().unwrap().unwrap().is_panicked());
+/// ```
 #[must_use = "a promise that is dropped cancels its task"]
 pub struct Promise<T> {
     /// The runtime's reference of the cell: the writing side's.
@@ -74,10 +90,14 @@ impl Schedule for Unscheduled {
 
     fn unretrieved(&self, _task: &TaskRef, _error: TaskError) {}
 
-    fn run_callbacks(&self, _task: &TaskRef, _callbacks: Vec<super::cold::Callback>) {}
+    fn run_callbacks(&self, _task: &TaskRef) {}
 
     fn is_closing(&self, _kind: Kind) -> bool {
         false
+    }
+
+    fn now(&self) -> u64 {
+        0
     }
 }
 
@@ -86,20 +106,21 @@ impl<T> Promise<T> {
     #[track_caller]
     pub fn new() -> (Self, Task<T>) {
         let runtime = worker::with_current(|worker| worker.map_or(0, |worker| worker.shared().id));
-        Self::on_runtime(runtime, Location::caller())
+        Self::on_runtime(runtime, Kind::Promise, Location::caller())
     }
 
     /// As `new`, for the runtime with this number.
-    pub(crate) fn on_runtime(runtime: u32, location: &'static Location<'static>) -> (Self, Task<T>) {
+    pub(crate) fn on_runtime(runtime: u32, kind: Kind, location: &'static Location<'static>) -> (Self, Task<T>) {
         let id = worker::with_current(|worker| worker.map_or_else(worker::foreign_id, |worker| worker.next_id()));
         let raw = cell::allocate_empty::<Unfilled<T>, Unscheduled>(NewTask {
             state: State::new_promise(),
-            kind: Kind::Promise,
+            kind,
             id,
             runtime,
             shard: 0,
             context: None,
             location,
+            waiter: 0,
         });
         // SAFETY: of the two references counted at allocation, one is the promise's and one the handle's.
         unsafe {

@@ -45,7 +45,7 @@ pub(crate) struct Count {
     /// How many tasks are listed.
     pub(crate) len: usize,
     /// How many ever were.
-    inserted: u64,
+    pub(crate) inserted: u64,
 }
 
 impl Counts {
@@ -56,9 +56,21 @@ impl Counts {
     /// The task is alive.
     unsafe fn of(&mut self, task: NonNull<Header>) -> impl Iterator<Item = &mut Count> {
         // SAFETY: by the caller's promise.
-        let users = is_listed(unsafe { task.as_ref() }.kind).then_some(&mut self.users);
+        let users = is_listed(unsafe { task.as_ref() }.kind()).then_some(&mut self.users);
         std::iter::once(&mut self.all).chain(users)
     }
+}
+
+/// How many tasks a step of a walk looks at under the lock: some ten microseconds. Picked out of thin air.
+const WALK_STEP: usize = 256;
+
+/// A walk through a shard in small steps, between which others use it.
+#[derive(Default)]
+pub(crate) struct Walk {
+    /// The tasks found so far.
+    pub(crate) found: Vec<TaskRef>,
+    /// Those of them that may still be listed, which `found` keeps alive. Their links are read under the shard's lock.
+    anchors: Vec<NonNull<Header>>,
 }
 
 // SAFETY: the list's pointers are to cells that may be shared (see `TaskRef`), and are only followed under the lock.
@@ -141,15 +153,50 @@ impl Shard {
         tasks
     }
 
+    /// Goes on with a walk: takes references to some more tasks, newest first. True when the end has been reached.
+    ///
+    /// A task that is listed from the walk's beginning to its end is found; one that comes or goes meanwhile may be or not.
+    pub(crate) fn walk_on(&self, walk: &mut Walk) -> bool {
+        // The memory is got with nothing locked.
+        walk.found.reserve(WALK_STEP);
+        walk.anchors.reserve(WALK_STEP);
+        let list = self.0.lock();
+        let mut next = list.first;
+        let mut steps = 0;
+        // What comes after the last one found that is still listed has not been found yet: new tasks come in at the front.
+        while let Some(anchor) = walk.anchors.last() {
+            let (before, after) = with_links(*anchor, |links| (links.before, links.after));
+            if before.is_some() || list.first == Some(*anchor) {
+                next = after;
+                break;
+            }
+            walk.anchors.pop();
+            steps += 1;
+            if steps == WALK_STEP {
+                return false;
+            }
+        }
+        while let Some(task) = next.filter(|_| steps < WALK_STEP) {
+            // SAFETY: listed, so the runtime's reference stands; `ManuallyDrop` gives none back.
+            let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
+            walk.found.push(TaskRef::clone(&borrowed));
+            walk.anchors.push(task);
+            next = with_links(task, |links| links.after);
+            steps += 1;
+        }
+        next.is_none()
+    }
+
     /// As [`collect`](Self::collect), without what is no task in a user's eyes, and without those that have ended.
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
         let mut tasks = self.collect();
-        tasks.retain(|task| is_listed(task.header().kind) && !task.done());
+        tasks.retain(|task| is_listed(task.header().kind()) && !task.done());
         tasks
     }
 }
 
-// The three functions below are called under the lock of the shard that lists the task, and only from above.
+// The three functions below are called under the lock of the shard that lists the task (or, in `walk_on`, has listed it), and only from
+// above.
 
 #[inline]
 fn with_links<R>(task: NonNull<Header>, f: impl FnOnce(&mut Links) -> R) -> R {

@@ -15,6 +15,9 @@
 //! | 7 | `SWEPT` | the shutdown has made its one request | before the runtime is closing |
 //! | 8 | `LISTENERS` | the cold part may hold done callbacks or waiters | after completion took them |
 //! | 9 | `RETRIEVED` | somebody has read the outcome, or said that nobody needs to | |
+//! | 10 | `AGAIN` | the pending request has been delivered before: it replaces no value | without `CANCEL` |
+//! | 11 | `TRACE` | somebody wants to know what the next poll awaits (`inspect`) | for promises |
+//! | 12 | `WATCHED` | from creation on, where every poll is to be recorded (`inspect`) | later |
 //! | 16..32 | requests | `cancel` minus `uncancel`, saturating | |
 //! | 32..64 | references | | |
 //!
@@ -47,6 +50,9 @@ pub(crate) const STARTED: u64 = 1 << 6;
 pub(crate) const SWEPT: u64 = 1 << 7;
 pub(crate) const LISTENERS: u64 = 1 << 8;
 pub(crate) const RETRIEVED: u64 = 1 << 9;
+pub(crate) const AGAIN: u64 = 1 << 10;
+pub(crate) const TRACE: u64 = 1 << 11;
+pub(crate) const WATCHED: u64 = 1 << 12;
 
 const REQUEST_ONE: u64 = 1 << 16;
 const REQUEST_MASK: u64 = 0xffff << 16;
@@ -76,7 +82,7 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(u64, &str); 10] = [
+        const NAMES: [(u64, &str); 13] = [
             (RUNNING, "RUNNING"),
             (NOTIFIED, "NOTIFIED"),
             (COMPLETE, "COMPLETE"),
@@ -87,6 +93,9 @@ impl fmt::Debug for Snapshot {
             (SWEPT, "SWEPT"),
             (LISTENERS, "LISTENERS"),
             (RETRIEVED, "RETRIEVED"),
+            (AGAIN, "AGAIN"),
+            (TRACE, "TRACE"),
+            (WATCHED, "WATCHED"),
         ];
         let set: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.has(*bit)).map(|(_, name)| *name).collect();
         write!(f, "State({}; requests {}, refs {})", set.join("|"), self.requests(), self.refs())
@@ -107,8 +116,8 @@ pub(crate) enum Wake {
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BeginPoll {
-    /// A request waits to be delivered.
-    pub(crate) cancel: bool,
+    /// There is more to do than to poll: a request waits to be delivered, or somebody watches.
+    pub(crate) attention: bool,
     /// No poll has happened before this one.
     pub(crate) first: bool,
 }
@@ -218,15 +227,16 @@ impl State {
     #[inline]
     pub(crate) fn begin_poll(&self) -> BeginPoll {
         let mut before = self.0.load(Acquire);
-        if before & RUNNING != 0 && before & (NOTIFIED | CANCEL) == 0 {
+        if before & RUNNING != 0 && before & (NOTIFIED | CANCEL | TRACE | WATCHED) == 0 {
             // Put back by `yield_now`, and nobody has woken it since: not a single write.
-            return BeginPoll { cancel: false, first: false };
+            return BeginPoll { attention: false, first: false };
         }
         loop {
             debug_assert!(before & (NOTIFIED | RUNNING) != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
             let next = (before & !NOTIFIED) | RUNNING | STARTED;
+            const ATTENTION: u64 = CANCEL | TRACE | WATCHED;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
-                Ok(_) => return BeginPoll { cancel: before & CANCEL != 0, first: before & STARTED == 0 },
+                Ok(_) => return BeginPoll { attention: before & ATTENTION != 0, first: before & STARTED == 0 },
                 Err(now) => before = now,
             }
         }
@@ -242,7 +252,8 @@ impl State {
         if before & NOTIFIED != 0 { EndPoll::Submit } else { EndPoll::Idle }
     }
 
-    /// (5) The outcome has been stored; `is_value` says that it is a value, which a pending request replaces.
+    /// (5) The outcome has been stored; `is_value` says that it is a value, which a pending request replaces. Not one that was delivered
+    /// before, and whose catcher has asked for the *next suspension* because it had something more urgent to return: that was the end.
     ///
     /// Release: publishes the outcome to whoever sees `COMPLETE`. Acquire: the join waker and the listeners that
     /// were stored before this. One atomic step decides between a request and a completion (C-34).
@@ -251,7 +262,7 @@ impl State {
         let mut before = self.0.load(Relaxed);
         loop {
             debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
-            if is_value && before & CANCEL != 0 {
+            if is_value && before & (CANCEL | AGAIN) == CANCEL {
                 return Complete::CancelPending;
             }
             let next = (before & !(RUNNING | NOTIFIED)) | COMPLETE;
@@ -305,7 +316,7 @@ impl State {
             if before & COMPLETE != 0 {
                 return Request::TooLate;
             }
-            let next = add_request(before) | CANCEL | NOTIFIED;
+            let next = (add_request(before) | CANCEL | NOTIFIED) & !AGAIN;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => {
                     let wake = if before & (NOTIFIED | RUNNING) == 0 { Wake::Submit } else { Wake::Nothing };
@@ -348,12 +359,20 @@ impl State {
         self.0.fetch_or(0, AcqRel) & STARTED != 0
     }
 
-    /// Makes a delivered request pending again, of a task that is being polled; true if one was pending anyway.
+    /// Makes a delivered request pending again, of a task that is being polled; true if one was pending anyway, which then stays what it is.
     /// AcqRel as in `wake`.
     pub(crate) fn request_again(&self) -> bool {
-        let before = self.0.fetch_or(CANCEL | NOTIFIED, AcqRel);
-        debug_assert!(before & RUNNING != 0, "{:?}", Snapshot(before));
-        before & CANCEL != 0
+        let mut before = self.0.load(Relaxed);
+        loop {
+            debug_assert!(before & RUNNING != 0, "{:?}", Snapshot(before));
+            if before & CANCEL != 0 {
+                return true;
+            }
+            match self.0.compare_exchange_weak(before, before | CANCEL | AGAIN | NOTIFIED, AcqRel, Relaxed) {
+                Ok(_) => return false,
+                Err(now) => before = now,
+            }
+        }
     }
 
     /// Takes one request back; at zero an undelivered one is withdrawn too (C-29). Gives what is left.
@@ -364,7 +383,7 @@ impl State {
         loop {
             let mut next = if before & REQUEST_MASK == 0 { before } else { before - REQUEST_ONE };
             if next & REQUEST_MASK == 0 {
-                next &= !CANCEL;
+                next &= !(CANCEL | AGAIN);
             }
             match self.0.compare_exchange_weak(before, next, Relaxed, Relaxed) {
                 Ok(_) => return Snapshot(next).requests(),
@@ -377,7 +396,38 @@ impl State {
     ///
     /// Acquire: pairs with the release of `request`, whose message is read next.
     pub(crate) fn take_request(&self) -> bool {
-        self.0.fetch_and(!CANCEL, AcqRel) & CANCEL != 0
+        self.0.fetch_and(!(CANCEL | AGAIN), AcqRel) & CANCEL != 0
+    }
+
+    /// Wants a poll in which somebody watches; `None` for a task that has ended.
+    ///
+    /// AcqRel: the release half publishes the request for it, which the poller takes after the acquire of `begin_poll`.
+    pub(crate) fn request_trace(&self) -> Option<(Snapshot, Wake)> {
+        let mut before = self.0.load(Relaxed);
+        while before & COMPLETE == 0 {
+            match self.0.compare_exchange_weak(before, before | TRACE | LISTENERS | NOTIFIED, AcqRel, Relaxed) {
+                Ok(_) => {
+                    let wake = if before & (NOTIFIED | RUNNING) == 0 { Wake::Submit } else { Wake::Nothing };
+                    return Some((Snapshot(before), wake));
+                }
+                Err(now) => before = now,
+            }
+        }
+        None
+    }
+
+    /// The poller takes the wish to watch; true if there was one.
+    ///
+    /// AcqRel as in `request_trace`.
+    pub(crate) fn take_trace(&self) -> bool {
+        self.0.fetch_and(!TRACE, AcqRel) & TRACE != 0
+    }
+
+    /// A task whose polls are all recorded. Called before anybody else knows the task.
+    pub(crate) fn watched(self) -> Self {
+        // Relaxed: nobody else sees it yet.
+        self.0.fetch_or(WATCHED, Relaxed);
+        self
     }
 
     /// Sets a flag; gives the word as it was. AcqRel, so that what the flag announces is published and what it

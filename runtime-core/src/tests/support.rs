@@ -4,7 +4,6 @@ use crate::context::ContextMap;
 use crate::loom::atomic::{AtomicBool, AtomicUsize};
 use crate::loom::{Mutex, UnsafeCell, thread};
 use crate::task::cell::{self, NewTask};
-use crate::task::cold::Callback;
 use crate::task::error::TaskError;
 use crate::task::harness::{self, Ran};
 use crate::task::state::State;
@@ -127,14 +126,20 @@ impl Schedule for Queue {
         self.unretrieved.fetch_add(1, Relaxed);
     }
 
-    fn run_callbacks(&self, task: &TaskRef, callbacks: Vec<Callback>) {
-        for callback in callbacks {
-            (callback.function)(task);
+    fn run_callbacks(&self, task: &TaskRef) {
+        while let Some(callbacks) = task.header().cold().next_round() {
+            for callback in callbacks {
+                (callback.function)(task);
+            }
         }
     }
 
     fn is_closing(&self, _kind: Kind) -> bool {
         self.closing.load(SeqCst)
+    }
+
+    fn now(&self) -> u64 {
+        0
     }
 }
 
@@ -179,6 +184,7 @@ fn allocate<F: Future>(queue: &Arc<Queue>, freed: &Freed, future: F, state: Stat
         shard: 0,
         context: Some(Arc::clone(&freed.0)),
         location: Location::caller(),
+        waiter: 0,
     };
     let raw = cell::allocate::<F, Queue, ()>(future, Arc::as_ptr(queue), (), new);
     // SAFETY: the handle's reference, and the push or the poll that a new task owes.

@@ -25,8 +25,13 @@ impl Clock {
         match &self.virtual_now {
             // Acquire: pairs with the release of `advance_to`.
             Some(now) => now.load(Acquire),
-            None => nanos(elapsed(self.epoch)),
+            None => self.real_now(),
         }
+    }
+
+    /// The time that really passes, also where the clock is virtual.
+    pub(crate) fn real_now(&self) -> u64 {
+        nanos(elapsed(self.epoch))
     }
 
     /// Moves a virtual clock forward; a real one moves by itself.

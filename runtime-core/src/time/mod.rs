@@ -9,8 +9,11 @@ pub(crate) mod sleep;
 
 pub use sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 
+use crate::inspect;
 use crate::loom::Mutex;
 use crate::loom::atomic::AtomicU64;
+use crate::observe::TimerMetrics;
+use crate::observe::counters::Counter;
 use crate::task::Kind;
 use crate::task::harness::wake_caught;
 use runtime_timers::{Key, Wheel};
@@ -25,9 +28,10 @@ pub(crate) struct TimerShard {
     wheel: Mutex<Wheel<Waker>>,
     /// When to look into the wheel next; never later than its first deadline. `u64::MAX` for never. Written under the lock.
     next: AtomicU64,
-    /// Counters for reports: armed, fired, cancelled.
-    pub(crate) armed: AtomicU64,
-    pub(crate) fired: AtomicU64,
+    /// What the timers have done; counted under the lock of the wheel.
+    armed: Counter,
+    fired: Counter,
+    cancelled: Counter,
 }
 
 /// An armed timer's place.
@@ -42,8 +46,9 @@ impl TimerShard {
         Self {
             wheel: Mutex::new(Wheel::new(0)),
             next: AtomicU64::new(u64::MAX),
-            armed: AtomicU64::new(0),
-            fired: AtomicU64::new(0),
+            armed: Counter::default(),
+            fired: Counter::default(),
+            cancelled: Counter::default(),
         }
     }
 
@@ -56,19 +61,21 @@ impl TimerShard {
             // its look at this.
             self.next.swap(deadline, SeqCst);
         }
-        // Relaxed, and no read-modify-write: only written under the lock.
-        self.armed.store(self.armed.load(Relaxed) + 1, Relaxed);
+        self.armed.up();
         Armed { key, is_first }
     }
 
     /// Whether the timer is still armed, with this waker. A waker that was replaced is given back to be dropped.
     pub(crate) fn renew(&self, key: Key, waker: &Waker) -> Renewed {
-        match self.wheel.lock().get_mut(key) {
-            None => return Renewed::Fired,
-            Some(armed) if armed.will_wake(waker) => return Renewed::Armed(None),
-            Some(_) => {}
-        }
-        let fresh = waker.clone();
+        let deadline = {
+            let mut wheel = self.wheel.lock();
+            match wheel.get_mut(key) {
+                None => return Renewed::Fired,
+                Some(armed) if armed.will_wake(waker) => return Renewed::Armed(None),
+                Some(_) => wheel.deadline(key),
+            }
+        };
+        let fresh = inspect::clone_for(waker, || inspect::Leaf::Timer(deadline));
         match self.wheel.lock().get_mut(key) {
             None => Renewed::Fired,
             Some(armed) => Renewed::Armed(Some(std::mem::replace(armed, fresh))),
@@ -77,7 +84,27 @@ impl TimerShard {
 
     /// Disarms; the waker is the caller's to drop.
     pub(crate) fn cancel(&self, key: Key) -> Option<Waker> {
-        self.wheel.lock().cancel(key)
+        let mut wheel = self.wheel.lock();
+        let waker = wheel.cancel(key);
+        if waker.is_some() {
+            self.cancelled.up();
+        }
+        waker
+    }
+
+    /// Adds what these timers have done.
+    pub(crate) fn count(&self, to: &mut TimerMetrics) {
+        to.fired += self.fired.get();
+        to.cancelled += self.cancelled.get();
+        to.armed += self.armed.get();
+    }
+
+    /// The timers of one page of the wheel, each with its deadline and the address of the task that it wakes; `None` behind the last page.
+    /// Locks for one page only, and calls nothing.
+    pub(crate) fn page(&self, page: usize) -> Option<Vec<(u64, usize)>> {
+        let wheel = self.wheel.lock();
+        let timers = wheel.page(page)?;
+        Some(timers.filter_map(|(when, waker)| Some((when, crate::task::waker::address_of(waker)?))).collect())
     }
 
     /// When to look next.
@@ -129,7 +156,7 @@ impl TimerShard {
             count += 1;
         }
         self.next.store(wheel.next_deadline().unwrap_or(u64::MAX), SeqCst);
-        self.fired.store(self.fired.load(Relaxed) + count as u64, Relaxed);
+        self.fired.add(count as u64);
         count
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Renewed, TimerShard};
 use crate::current;
+use crate::inspect;
 use crate::scheduler::worker::{self, Worker};
 use runtime_timers::Key;
 use std::fmt;
@@ -94,6 +95,22 @@ impl Sleep {
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{Handle, sleep, testing, yield_now};
+    /// use std::time::Duration;
+    ///
+    /// testing::block_on(async {
+    ///     let start = Handle::current().time();
+    ///     let mut nap = sleep(Duration::from_millis(2));
+    ///     nap.start(); // from here, and not from the await
+    ///     yield_now().await;
+    ///     nap.await;
+    ///     assert!(Handle::current().time() - start >= Duration::from_millis(2));
+    /// });
+    /// ```
     pub fn start(&mut self) {
         if let State::After(duration) = self.state {
             let deadline = worker::with_current_or_panic("sleep", |worker| worker.shared().clock.deadline(duration));
@@ -113,12 +130,14 @@ impl Sleep {
         };
         // One that was started has read the clock a moment ago; if it has become due since, the wheel fires it at once.
         self.state = if deadline == u64::MAX {
+            inspect::saw(cx.waker(), || inspect::Leaf::Timer(None));
             State::Never
         } else if deadline == 0 || !started && deadline <= clock.now() {
             cx.waker().wake_by_ref();
             State::Yielded
         } else {
-            let (shard, key) = worker.arm(deadline, cx.waker().clone());
+            let (shard, key) =
+                worker.arm(deadline, inspect::clone_for(cx.waker(), || inspect::Leaf::Timer(Some(deadline))));
             State::Armed { shard, key }
         };
     }
@@ -133,7 +152,10 @@ impl Future for Sleep {
                 worker::with_current_or_panic("sleep", |worker| self.begin(worker, cx));
                 return Poll::Pending;
             }
-            State::Never => return Poll::Pending,
+            State::Never => {
+                inspect::saw(cx.waker(), || inspect::Leaf::Timer(None));
+                return Poll::Pending;
+            }
             State::Armed { shard, key } => {
                 if let Renewed::Armed(_old) = shard.renew(*key, cx.waker()) {
                     return Poll::Pending;

@@ -52,8 +52,11 @@ fn auto_traits() {
         Handle: true true true false;
         Engine: true true true false;
         Config: true true true true;
+        Metrics: true true true true;
+        PollTimes: true true true true;
         CallHandle: true true true false;
         OutsideWork: true true true false;
+        OutsidePause: true true true false;
         CancelScope: true true true false;
         Context: true true true false;
         ContextVar<u8>: true true true true;

@@ -225,3 +225,60 @@ fn stop_ends_run_forever() {
         assert_eq!(engine.run(async { 1 }).unwrap(), 1);
     }
 }
+
+everywhere! {
+    async fn d_02_callbacks_added_while_the_task_ends_keep_their_order() {
+        const CALLBACKS: u32 = 20;
+        for _ in 0..200 {
+            let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+            let (promise, waits) = Promise::<()>::new();
+            let task = create_task(async move { waits.await.unwrap() });
+            let same = task.task_ref();
+            let (all_done, wait_for_all) = Promise::<()>::new();
+            let mut all_done = Some(all_done);
+            let theirs = order.clone();
+            let adder = std::thread::spawn(move || {
+                for number in 0..CALLBACKS {
+                    let order = theirs.clone();
+                    let last = if number + 1 == CALLBACKS { all_done.take() } else { None };
+                    same.add_done_callback(move |_| {
+                        order.lock().unwrap().push(number);
+                        if let Some(last) = last {
+                            last.set_result(()).unwrap();
+                        }
+                    });
+                }
+            });
+            promise.set_result(()).unwrap();
+            task.await.unwrap();
+            wait_for_all.await.unwrap();
+            adder.join().unwrap();
+            assert_eq!(*order.lock().unwrap(), (0..CALLBACKS).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn d_07_a_callback_that_adds_itself_for_ever_lets_others_run() {
+    fn again(task: &TaskRef, trace: Trace) {
+        let next = trace.clone();
+        if trace.len() < 100 {
+            trace.add("again");
+            task.add_done_callback(move |task| again(task, next));
+        }
+    }
+    in_order(async {
+        let trace = Trace::default();
+        let task = TaskBuilder::new().eager_start(true).create_task(async {});
+        let first = trace.clone();
+        task.add_done_callback(move |task| again(task, first));
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        assert_eq!(trace.len(), 3, "one round in each pass");
+        while trace.len() < 100 {
+            yield_now().await;
+        }
+        task.await.unwrap();
+    });
+}

@@ -892,3 +892,95 @@ everywhere! {
         assert_eq!(trace.take(), "");
     }
 }
+
+everywhere! {
+    async fn tg_24_a_cancellation_made_pending_again_leaves_the_value_of_a_task_that_ends_first() {
+        let (begun, begins) = Promise::<()>::new();
+        let task = create_task(async {
+            begun.set_result(()).unwrap();
+            let error = catch_cancelled(pending::<()>()).await.unwrap_err();
+            error.redeliver();
+            "more urgent"
+        });
+        begins.await.unwrap();
+        task.cancel();
+        let same = task.task_ref();
+        assert_eq!(task.await.unwrap(), "more urgent");
+        assert_eq!((same.cancelled(), same.cancelling()), (false, 1));
+    }
+
+    async fn c_13_a_new_request_beside_one_made_pending_again_replaces_the_value() {
+        for new_comes_first in [true, false] {
+            let task = create_task(async move {
+                let me = current_task().unwrap();
+                let again = CancelledError::new("again");
+                if new_comes_first {
+                    me.cancel_with("new");
+                    again.redeliver();
+                } else {
+                    again.redeliver();
+                    me.cancel_with("new");
+                }
+            });
+            let error = task.await.unwrap_err();
+            // C-23: the message of the first that was not delivered.
+            assert_eq!(message(&error), Some(if new_comes_first { "new" } else { "again" }));
+        }
+    }
+
+    async fn c_29_taking_back_the_request_withdraws_what_was_made_pending_again() {
+        let task = create_task(async {
+            let me = current_task().unwrap();
+            me.cancel();
+            let error = catch_cancelled(yield_now()).await.unwrap_err();
+            error.redeliver();
+            assert_eq!(me.uncancel(), 0);
+            yield_now().await;
+            me.cancel();
+        });
+        assert!(task.await.unwrap_err().is_cancelled(), "by the one that came after it");
+    }
+}
+
+/// An outcome that may hold the handle of another task.
+struct Link(#[expect(dead_code, reason = "held, to be dropped")] Option<Task<Link>>);
+
+#[test]
+fn a_long_chain_of_outcomes_that_hold_the_next_task_is_dropped_with_a_flat_stack() {
+    for workers in [1, 2] {
+        on_a_small_stack(workers, async {
+            for ended in [true, false] {
+                let mut last = create_task(async { Link(None) });
+                let mut all = vec![last.task_ref()];
+                for _ in 1..LONG {
+                    let below = last;
+                    last = create_task(async move { Link(Some(below)) });
+                    all.push(last.task_ref());
+                }
+                if ended {
+                    for task in &all {
+                        task.wait().await;
+                    }
+                }
+                drop(last);
+                for task in &all {
+                    task.wait().await;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_chain_of_promises_kept_with_the_next_task_is_dropped_with_a_flat_stack() {
+    let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(|| {
+        let mut last = None;
+        for _ in 0..LONG {
+            let (promise, task) = Promise::new();
+            assert!(promise.set_result(Link(last)).is_ok());
+            last = Some(task);
+        }
+        drop(last);
+    });
+    thread.unwrap().join().unwrap();
+}

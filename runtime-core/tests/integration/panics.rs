@@ -203,3 +203,31 @@ fn main_panics_and_the_rest_is_shut_down() {
         ended.spin_until(1);
     }
 }
+
+#[test]
+fn main_whose_future_and_value_both_panic_when_dropped_ends_with_the_first_panic() {
+    struct Bad(&'static str);
+
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("{}", self.0);
+        }
+    }
+
+    /// Ready at once; it is dropped with the value already given.
+    struct Main(#[allow(dead_code, reason = "for its destructor")] Bad);
+
+    impl Future for Main {
+        type Output = Bad;
+
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Bad> {
+            std::task::Poll::Ready(Bad("the value"))
+        }
+    }
+
+    let engine = engine(1);
+    let run = std::panic::AssertUnwindSafe(|| engine.run(Main(Bad("the future"))).map(std::mem::forget));
+    let panic = PanicError::new(std::panic::catch_unwind(run).unwrap_err());
+    assert_eq!(panic.message(), Some("the future"));
+    engine.close();
+}

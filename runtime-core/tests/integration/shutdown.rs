@@ -314,3 +314,25 @@ fn a_runtime_dropped_inside_of_another_closes_on_its_own() {
         dropped.spin_until(1);
     });
 }
+
+#[test]
+fn a_grace_period_without_end_is_none() {
+    let _watchdog = Watchdog::new();
+    for workers in [1, 2] {
+        let config = Config { workers, shutdown_grace: Some(Duration::MAX), ..Config::default() };
+        let engine = Engine::new(config).unwrap();
+        engine.run(async { drop(create_task(pending::<()>())) }).unwrap();
+        engine.close();
+        assert!(engine.handle().is_closed());
+    }
+}
+
+#[test]
+fn a_name_that_no_thread_can_have_is_an_error() {
+    for workers in [1, 2] {
+        let config = Config { workers, thread_name: "a\0b".into(), ..Config::default() };
+        let error = Engine::new(config).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("NUL"), "{error}");
+    }
+}

@@ -103,6 +103,11 @@ impl Trace {
         std::mem::take(&mut *self.0.lock().unwrap()).join(" ")
     }
 
+    /// How much has happened.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
     /// Whether it has happened.
     pub(crate) fn contains(&self, what: &str) -> bool {
         self.0.lock().unwrap().iter().any(|happened| happened == what)

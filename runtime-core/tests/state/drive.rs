@@ -108,7 +108,7 @@ fn step(state: &State, model: &mut Model, byte: u8) {
         0 if model.extra > 0 => model.woken(state.wake()),
         1 if model.queued => {
             let begin = state.begin_poll();
-            assert_eq!((begin.cancel, begin.first), (model.cancel, !model.started));
+            assert_eq!((begin.attention, begin.first), (model.cancel, !model.started));
             (model.queued, model.polling, model.running, model.notified, model.started) =
                 (false, true, true, false, true);
         }

@@ -1,7 +1,8 @@
 //! Bytes of what waits, and the time to make and to end it in great numbers.
 //!
-//! `heap_bytes` are the sizes that were asked of the allocator, `rss_bytes` the
-//! growth of the resident set, the allocator's own overhead included.
+//! `heap_bytes` are the sizes that were asked of the global allocator, `rss_bytes` the
+//! growth of the resident set, the allocator's own overhead included. For tasks
+//! only the latter counts: ours get their memory from the system in chunks.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -49,7 +50,7 @@ pub const ROWS: &[Row] = &[
         metrics: &[
             Metric {
                 name: "heap_bytes",
-                rule: Rule::AtMost(144.0),
+                rule: Rule::Shown,
             },
             Metric {
                 name: "rss_bytes",

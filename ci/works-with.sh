@@ -1,0 +1,29 @@
+#!/bin/sh
+# Other people's libraries on this runtime, and the service in `examples/http`, which needs some of them.
+#
+#   ci/works-with.sh          the tests, the code of docs/works-with.md, and the adapters of the facade
+#   ci/works-with.sh lint     formatting and lints
+set -eu
+cd "$(dirname "$0")/.."
+
+# What both packages need is built once.
+CARGO_TARGET_DIR=$PWD/works-with/target
+export CARGO_TARGET_DIR
+
+case "${1-test}" in
+test)
+    cargo test --locked --manifest-path works-with/Cargo.toml
+    cargo test --locked --manifest-path examples/http/Cargo.toml
+    ;;
+lint)
+    for package in works-with examples/http; do
+        cargo fmt --manifest-path $package/Cargo.toml --check
+        cargo clippy --locked --manifest-path $package/Cargo.toml --all-targets -- -D warnings
+    done
+    cargo clippy --package runtime --all-features --all-targets -- -D warnings
+    ;;
+*)
+    echo "usage: $0 [test|lint]" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,376 @@
+//! Rule 9: plain combinators.
+
+use super::*;
+
+#[test]
+fn rule_9_a_timeout_in_one_branch_of_a_join_does_not_touch_the_other() {
+    exact(async || {
+        let other = async {
+            let slept = catch_cancelled(sleep(ms(20))).await;
+            (slept.is_ok(), count())
+        };
+        let (timed_out, other) = futures::join!(timeout(ms(5), forever()), other);
+        assert_eq!((timed_out.is_err(), other), (true, (true, 0)));
+        let both = futures::future::join_all((1..20).map(|n| timeout(ms(n), sleep(ms(10))))).await;
+        // Those with a deadline at the same moment as the end of the sleep are not counted: either may come first.
+        assert!(both[..9].iter().all(Result::is_err) && both[10..].iter().all(Result::is_ok));
+    });
+}
+
+#[test]
+fn rule_9_a_request_meets_a_catcher_in_each_branch_of_a_join() {
+    everywhere(async || {
+        let task = begun(async {
+            let branch = || async {
+                let error = catch_cancelled(forever()).await.unwrap_err();
+                passes(3).await;
+                error.message().map(String::from)
+            };
+            futures::join!(branch(), branch(), branch())
+        })
+        .await;
+        passes(2).await;
+        task.cancel_with("why");
+        let why = Some(String::from("why"));
+        assert_eq!(task.await.unwrap(), (why.clone(), why.clone(), why));
+    });
+}
+
+#[test]
+fn rule_9_under_a_join_a_branch_that_lets_it_go_on_waits_for_one_that_holds() {
+    everywhere(async || {
+        let (cleaning, cleans) = signal();
+        let (go, wait) = signal();
+        let slow = begun(async {
+            let error = catch_cancelled(forever()).await.unwrap_err();
+            send(cleaning);
+            received(wait).await;
+            error.reraise().await
+        })
+        .await;
+        let quick = create_task(forever());
+        let (slow_ref, quick_ref) = (slow.task_ref(), quick.task_ref());
+        let task = begun(async {
+            let (_, _): (Result<(), _>, _) = futures::join!(slow, quick);
+        })
+        .await;
+        passes(2).await;
+        task.cancel();
+        received(cleans).await;
+        passes(5).await;
+        assert!(!task.done(), "the slow one is waited for");
+        send(go);
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(slow_ref.cancelled() && quick_ref.cancelled());
+    });
+}
+
+/// Awaits futures in that many ways inside of one task.
+async fn together<F: Future>(way: usize, futures: Vec<F>) -> usize {
+    match way {
+        0 => futures::future::join_all(futures).await.len(),
+        1 => futures.into_iter().collect::<FuturesUnordered<_>>().count().await,
+        2 => stream::iter(futures).buffer_unordered(3).count().await,
+        3 => stream::iter(futures).buffered(2).count().await,
+        4 => {
+            // A hand-written combinator that polls all at every poll with the task's own waker.
+            let mut left: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+            let all = left.len();
+            poll_fn(|cx| {
+                left.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+                if left.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            all
+        }
+        _ => {
+            let mut count = 0;
+            for future in futures {
+                future.await;
+                count += 1;
+            }
+            count
+        }
+    }
+}
+
+const WAYS: usize = 6;
+
+#[test]
+fn rule_9_catchers_under_every_combinator_get_the_request_once() {
+    everywhere(async || {
+        for way in 0..WAYS {
+            let log = Log::default();
+            let told = log.clone();
+            let task = begun(async move {
+                let branches = (0..3).map(|_| {
+                    let told = told.clone();
+                    async move {
+                        match catch_cancelled(forever()).await {
+                            Ok(()) => unreachable!(),
+                            Err(error) => told.add(format!("{:?}", error.message())),
+                        }
+                        assert!(catch_cancelled(passes(4)).await.is_ok(), "delivered twice");
+                    }
+                });
+                // One after the other would wait for ever: the others are not reached by this request.
+                let branches: Vec<_> = if way == 5 { branches.take(1).collect() } else { branches.collect() };
+                if way == 3 {
+                    return together(way, branches.into_iter().take(2).collect()).await;
+                }
+                together(way, branches).await
+            })
+            .await;
+            passes(3).await;
+            task.cancel_with("why");
+            let expected = match way {
+                5 => 1,
+                3 => 2,
+                _ => 3,
+            };
+            assert_eq!(task.await.unwrap(), expected, "way {way}");
+            assert_eq!(log.take(), vec!["Some(\"why\")"; expected], "way {way}");
+        }
+    });
+}
+
+#[test]
+fn rule_9_without_a_catcher_every_combinator_is_dropped() {
+    everywhere(async || {
+        for way in 0..WAYS {
+            let dropped = Count::default();
+            let guards = dropped.clone();
+            let task = begun(async move {
+                let branches = (0..3).map(|_| {
+                    let guard = OnDrop(guards.clone());
+                    async move {
+                        let _guard = guard;
+                        forever().await;
+                    }
+                });
+                together(way, branches.collect()).await
+            })
+            .await;
+            passes(2).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(dropped.get(), 3, "way {way}");
+        }
+    });
+}
+
+#[test]
+fn rule_9_awaited_tasks_under_every_combinator_are_cancelled_and_waited_for() {
+    everywhere(async || {
+        for way in 0..WAYS - 1 {
+            let cleaned_up = Count::default();
+            let (sent, started): (Vec<_>, Vec<_>) = (0..3).map(|_| signal()).unzip();
+            let tasks: Vec<_> = sent
+                .into_iter()
+                .map(|sent| {
+                    let told = cleaned_up.clone();
+                    create_task(async move {
+                        send(sent);
+                        let error = catch_cancelled(forever()).await.unwrap_err();
+                        passes(3).await;
+                        told.add();
+                        error.reraise().await
+                    })
+                })
+                .collect();
+            for started in started {
+                received(started).await;
+            }
+            let expected = if way == 3 { 2 } else { 3 };
+            let task = begun(async move {
+                let awaits = tasks.into_iter().map(async |task: Task<()>| drop(task.await));
+                together(way, awaits.collect()).await
+            })
+            .await;
+            passes(3).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled(), "way {way}");
+            // `buffered(2)` had not polled the third one, which goes on.
+            assert_eq!(cleaned_up.get(), expected, "way {way}");
+        }
+    });
+}
+
+#[test]
+fn rule_9_timeouts_under_every_combinator_are_each_their_own() {
+    exact(async || {
+        for way in 0..WAYS {
+            let expired = Count::default();
+            let told = expired.clone();
+            let branches = (1..=10).map(|n| {
+                let told = told.clone();
+                async move {
+                    let body = async {
+                        let slept = catch_cancelled(sleep(ms(55))).await;
+                        sleep(ms(100)).await;
+                        match slept {
+                            Ok(()) => {}
+                            Err(error) => error.reraise().await,
+                        }
+                    };
+                    if timeout(ms(n * 10), body).await.is_err() {
+                        told.add();
+                    }
+                }
+            });
+            assert_eq!(together(way, branches.collect()).await, 10);
+            // A body with a deadline before 55 is cancelled then; all others in their second sleep, of 100.
+            assert_eq!(expired.get(), 10, "way {way}");
+            assert_eq!(count(), 0);
+        }
+    });
+}
+
+#[test]
+fn rule_9_a_request_from_outside_reaches_bodies_of_timeouts_under_every_combinator() {
+    everywhere(async || {
+        for way in [0, 1, 2, 4] {
+            let cleaned_up = Count::default();
+            let told = cleaned_up.clone();
+            let task = begun(async move {
+                let branches = (0..3).map(|_| {
+                    let told = told.clone();
+                    timeout(Duration::from_secs(60), async move {
+                        let error = catch_cancelled(forever()).await.unwrap_err();
+                        told.add();
+                        error.reraise().await
+                    })
+                });
+                together(way, branches.collect()).await
+            })
+            .await;
+            passes(3).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(cleaned_up.get(), 3, "way {way}");
+        }
+    });
+}
+
+#[test]
+fn rule_9_groups_and_gathers_under_every_combinator_wait_for_their_children() {
+    everywhere(async || {
+        for way in [0, 1, 2, 4] {
+            let (started, cleaned_up) = (Count::default(), Count::default());
+            let (begins, told) = (started.clone(), cleaned_up.clone());
+            let task = begun(async move {
+                let child = move || {
+                    let (begins, told) = (begins.clone(), told.clone());
+                    async move {
+                        begins.add();
+                        let error = catch_cancelled(forever()).await.unwrap_err();
+                        passes(4).await;
+                        told.add();
+                        let_go(error).await
+                    }
+                };
+                let branches = (0..3).map(|n| {
+                    let child = child.clone();
+                    async move {
+                        if n == 1 {
+                            gather([child(), child()]).await;
+                        } else {
+                            let group = TaskGroup::<()>::scope(async |group| {
+                                group.create_task(child());
+                                group.create_task(child());
+                                Ok(())
+                            });
+                            group.await.unwrap();
+                        }
+                    }
+                });
+                together(way, branches.collect()).await
+            })
+            .await;
+            while started.get() < 6 {
+                yield_now().await;
+            }
+            passes(2).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(cleaned_up.get(), 6, "way {way}");
+        }
+    });
+}
+
+#[test]
+fn rule_9_select_of_borrowed_tasks_in_a_loop() {
+    everywhere(async || {
+        let mut tasks = [3, 1, 2].map(|n| create_task(async move { passes(n).await }));
+        let mut ended = 0;
+        while ended < 3 {
+            let [a, b, c] = &mut tasks;
+            let one = [a, b, c].into_iter().filter(|task| task.exception().is_err_and(|_| !task.done()));
+            let running: Vec<_> = one.collect();
+            if running.is_empty() {
+                break;
+            }
+            let (outcome, _, _) = futures::future::select_all(running).await;
+            outcome.unwrap();
+            ended += 1;
+        }
+        assert!(tasks.iter().all(|task| task.done()));
+    });
+}
+
+#[test]
+fn rule_9_a_request_during_a_select_of_tasks_cancels_them_and_goes_on() {
+    everywhere(async || {
+        let (one, two) = (create_task(forever()), create_task(forever()));
+        let refs = [one.task_ref(), two.task_ref()];
+        let task = begun(async {
+            futures::select_biased! {
+                _ = one.fuse() => unreachable!(),
+                _ = two.fuse() => unreachable!(),
+            }
+        })
+        .await;
+        passes(2).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        for task in refs {
+            task.wait().await;
+            assert!(task.cancelled());
+        }
+    });
+}
+
+#[test]
+fn rule_9_many_random_trees_of_combinators_under_cancellation_end_promptly() {
+    under_load(150, async |round| {
+        let started = Count::default();
+        let ended = Count::default();
+        let (begins, ends) = (started.clone(), ended.clone());
+        let task = begun(async move {
+            let branches = (0..6).map(|n| {
+                let (begins, ends) = (begins.clone(), ends.clone());
+                async move {
+                    begins.add();
+                    let _ends = OnDrop(ends);
+                    match (n + round) % 6 {
+                        0 => drop(timeout(Duration::from_micros(50 * round as u64), forever()).await),
+                        1 => drop(catch_cancelled(passes(round)).await),
+                        2 => drop(create_task(forever()).await),
+                        3 => gather([forever()]).await.clear(),
+                        4 => drop(TaskGroup::<()>::scope(async |group| Ok(drop(group.create_task(forever())))).await),
+                        _ => drop(shield(passes(round)).await),
+                    }
+                }
+            });
+            together(round % 5, branches.collect()).await
+        })
+        .await;
+        passes(round % 9).await;
+        while !task.done() {
+            task.cancel();
+            yield_now().await;
+        }
+        drop(task);
+        assert_eq!(started.get(), ended.get());
+    });
+}

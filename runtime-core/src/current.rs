@@ -172,7 +172,7 @@ pub(crate) fn yield_current(waker: &Waker) -> bool {
             current.task().is_some_and(|task| waker::is_of(waker, task) || inspect::is_watched_yield(waker, task));
         if is_current {
             current.yielded.set(true);
-            if let Some(task) = current.task.get().filter(|_| waker::is_traced(waker)) {
+            if let Some(task) = current.task().filter(|_| waker::is_traced(waker)) {
                 tell(task, WakerOp::WakeByRef);
             }
         }

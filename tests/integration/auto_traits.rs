@@ -88,7 +88,7 @@ fn auto_traits_of_all_public_types() {
         RunnerBuilder: true true true true;
         Scoped: true true true false;
         Shield<u8>: true true true true;
-        Sleep: true true true false;
+        Sleep: true true true true;
         Task<u8>: true true true true;
         Task<std::cell::Cell<u8>>: true true true true;
         Task<Rc<u8>>: false false true true;

@@ -303,6 +303,7 @@ impl Engine {
         if let Slot::Free(worker) = last {
             worker.0.enter(|| discard(&worker.0));
         }
+        self.shared.remotes.iter().for_each(|remote| remote.timers.close());
         report::forget_runtime(self.shared.id);
         memory::runtime_ended();
     }

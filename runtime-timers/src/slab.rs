@@ -288,6 +288,13 @@ impl<T> Slab<T> {
         Some(entries.filter_map(|entry| Some((entry.deadline, entry.value.as_ref()?))))
     }
 
+    /// As [`page_values`](Self::page_values), to change the values.
+    pub(crate) fn page_values_mut(&mut self, page: usize) -> Option<impl Iterator<Item = (u64, &mut T)>> {
+        let page = self.pages.get_mut(page)?.as_mut();
+        let entries = page.into_iter().flat_map(|page| page.entries.iter_mut());
+        Some(entries.filter_map(|entry| Some((entry.deadline, entry.value.as_mut()?))))
+    }
+
     /// Bytes held on the heap.
     pub(crate) fn memory(&self) -> usize {
         let table = self.pages.capacity() * size_of::<Option<Page<T>>>();

@@ -237,6 +237,21 @@ impl<T> Wheel<T> {
         self.slab.page_values(page)
     }
 
+    /// As [`page`](Wheel::page), to change the values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut wheel = runtime_timers::Wheel::new(0);
+    /// let key = wheel.insert(20, 'x');
+    /// wheel.page_mut(0).unwrap().for_each(|(_, value)| *value = 'y');
+    /// assert_eq!(wheel.cancel(key), Some('y'));
+    /// ```
+    #[must_use]
+    pub fn page_mut(&mut self, page: usize) -> Option<impl Iterator<Item = (u64, &mut T)>> {
+        self.slab.page_values_mut(page)
+    }
+
     /// When [`poll`](Wheel::poll) should be called next; `None` if no entry is waiting.
     ///
     /// It is never after the earliest deadline. It is before it only when the entry that was the

@@ -99,14 +99,16 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    fn new(stealer: Option<Stealer>, config: &Config) -> CachePadded<Self> {
+    fn new(stealer: Option<Stealer>, config: &Config, clock: &Clock) -> CachePadded<Self> {
+        let timers = TimerShard::get();
+        timers.set_clock(clock);
         CachePadded::new(Self {
             stealer,
             lifo: AtomicPtr::new(std::ptr::null_mut()),
             parker: Parker::new(),
             running: crate::current::Running::default(),
             tasks: Shard::new(),
-            timers: TimerShard::get(),
+            timers,
             injected: Counter::default(),
             counters: Arc::new(CachePadded::new(Counters::new(config.poll_times))),
             board: config.debug.then(Box::default),
@@ -123,13 +125,14 @@ impl Drop for Remote {
 impl Shared {
     pub(crate) fn new(id: u32, config: Config, stealers: Vec<Option<Stealer>>) -> Arc<Self> {
         let workers = stealers.len();
+        let clock = Clock::new(config.virtual_time);
         Arc::new_cyclic(|this| Self {
             id,
             this: Weak::clone(this),
-            clock: Clock::new(config.virtual_time),
             reporter: Reporter::default(),
             watchdog: config.debug.then(Watchdog::new),
-            remotes: stealers.into_iter().map(|stealer| Remote::new(stealer, &config)).collect(),
+            remotes: stealers.into_iter().map(|stealer| Remote::new(stealer, &config, &clock)).collect(),
+            clock,
             config,
             injector: Injector::new(),
             pinned: Mutex::new(VecDeque::new()),

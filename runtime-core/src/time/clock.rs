@@ -70,11 +70,21 @@ impl Clock {
         self.now().saturating_add(nanos)
     }
 
+    /// The beginning of this clock, since the process's anchor.
+    pub(crate) fn epoch_anchored(&self) -> u64 {
+        since_anchor(self.epoch)
+    }
+
+    /// The reverse of [`of_anchored`](Self::of_anchored).
+    pub(crate) fn to_anchored(&self, nanos: u64) -> u64 {
+        nanos.saturating_add(self.epoch_anchored())
+    }
+
     /// What [`since_anchor`] has made of a moment, on this clock; moments before the runtime was made are its beginning.
     pub(crate) fn of_anchored(&self, nanos: u64) -> u64 {
         match nanos {
             u64::MAX => u64::MAX,
-            nanos => nanos.saturating_sub(since_anchor(self.epoch)),
+            nanos => nanos.saturating_sub(self.epoch_anchored()),
         }
     }
 }
@@ -95,4 +105,23 @@ pub(crate) fn since_anchor(moment: Instant) -> u64 {
 pub(crate) fn nanos(duration: Duration) -> u64 {
     let whole = duration.as_secs().checked_mul(1_000_000_000);
     whole.and_then(|whole| whole.checked_add(u64::from(duration.subsec_nanos()))).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_the_same_on_two_clocks() {
+        let older = Clock::new(false);
+        while older.now() == 0 {}
+        let younger = Clock::new(false);
+        let moment = older.after(5_000_000_000);
+        let there = younger.of_anchored(older.to_anchored(moment));
+        assert_eq!(there, moment - (younger.epoch_anchored() - older.epoch_anchored()));
+        assert_eq!(younger.to_anchored(there), older.to_anchored(moment));
+        assert_eq!(older.of_anchored(u64::MAX), u64::MAX);
+        // Before the younger one was made.
+        assert_eq!(younger.of_anchored(older.to_anchored(0)), 0);
+    }
 }

@@ -16,6 +16,7 @@ use crate::observe::counters::Counter;
 use crate::spin::SpinLock;
 use crate::task::Kind;
 use crate::task::harness::wake_caught;
+use clock::Clock;
 use runtime_timers::{Key, Wheel};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::task::Waker;
@@ -33,6 +34,8 @@ pub(crate) struct TimerShard {
     timers: SpinLock<Timers>,
     /// When to look into the wheel next; never later than its first deadline. `u64::MAX` for never. Written under the lock.
     next: AtomicU64,
+    /// The beginning of the runtime's clock (`Clock::epoch_anchored`).
+    epoch: AtomicU64,
     /// What the timers have done; counted under the lock of the wheel.
     armed: Counter,
     fired: Counter,
@@ -42,6 +45,8 @@ pub(crate) struct TimerShard {
 /// What a shard's lock guards.
 struct Timers {
     wheel: Wheel<Waker>,
+    /// The runtime is closed: nobody fires these timers any more.
+    closed: bool,
     /// The runtime has gone; to be used again as soon as it is empty.
     retired: bool,
 }
@@ -60,8 +65,9 @@ pub(crate) struct Armed {
 impl TimerShard {
     fn new() -> Self {
         Self {
-            timers: SpinLock::new(Timers { wheel: Wheel::new(0), retired: false }),
+            timers: SpinLock::new(Timers { wheel: Wheel::new(0), closed: false, retired: false }),
             next: AtomicU64::new(u64::MAX),
+            epoch: AtomicU64::new(0),
             armed: Counter::default(),
             fired: Counter::default(),
             cancelled: Counter::default(),
@@ -86,13 +92,33 @@ impl TimerShard {
         let mut timers = self.timers.lock();
         let empty = timers.wheel.rewind(0);
         debug_assert!(empty, "only empty shards are used again");
-        timers.retired = false;
+        (timers.closed, timers.retired) = (false, false);
         // Relaxed: published with the runtime that is being made.
         self.next.store(u64::MAX, Relaxed);
         [&self.armed, &self.fired, &self.cancelled].into_iter().for_each(Counter::clear);
     }
 
-    /// The runtime goes. Timers that are held on to stay armed, and pending for ever.
+    /// The clock that the deadlines are of.
+    pub(crate) fn set_clock(&self, clock: &Clock) {
+        // Relaxed: published with the runtime that is being made.
+        self.epoch.store(clock.epoch_anchored(), Relaxed);
+    }
+
+    /// The runtime is closed. Its tasks have ended, but futures of other runtimes may sleep on timers that were armed here: they are woken, find out,
+    /// and arm them anew where they are.
+    pub(crate) fn close(&self) {
+        self.timers.lock().closed = true;
+        let nobody = Waker::noop();
+        for page in 0.. {
+            let wakers: Vec<Waker> = match self.timers.lock().wheel.page_mut(page) {
+                Some(timers) => timers.map(|(_, waker)| std::mem::replace(waker, nobody.clone())).collect(),
+                None => return,
+            };
+            wakers.into_iter().for_each(wake_caught);
+        }
+    }
+
+    /// The runtime goes. A shard in which timers are left is used again when the last of them has been disarmed.
     pub(crate) fn retire(&'static self) {
         let empty = {
             let mut timers = self.timers.lock();
@@ -133,9 +159,14 @@ impl TimerShard {
     /// Whether the timer is still armed, with this waker. A waker that was replaced is given back to be dropped.
     pub(crate) fn renew(&self, key: Key, waker: &Waker) -> Renewed {
         let deadline = {
-            let wheel = &mut self.timers.lock().wheel;
+            let timers = &mut *self.timers.lock();
+            let wheel = &mut timers.wheel;
             match wheel.get_mut(key) {
                 None => return Renewed::Fired,
+                Some(_) if timers.closed => {
+                    let deadline = wheel.deadline(key).unwrap_or(u64::MAX);
+                    return Renewed::Closed(deadline.saturating_add(self.epoch.load(Relaxed)));
+                }
                 Some(armed) if armed.will_wake(waker) => return Renewed::Armed(None),
                 Some(_) => wheel.deadline(key),
             }
@@ -240,4 +271,6 @@ fn is_callback(waker: &Waker) -> bool {
 pub(crate) enum Renewed {
     Fired,
     Armed(Option<Waker>),
+    /// Nobody will fire it: its runtime is closed. When it would have been due, since the process's anchor.
+    Closed(u64),
 }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 /// A duration of zero lets everything that is ready on this worker go first, once. `Duration::MAX` waits until cancelled. The
 /// clock is monotonic, or the runtime's virtual one.
 ///
+/// A sleep that was begun in one runtime and is awaited in another goes on there when the first one is closed.
+///
 /// # Panics
 ///
 /// When polled outside of a runtime.
@@ -86,7 +88,7 @@ const fn tag(number: usize) -> *const TimerShard {
 const AFTER: *const TimerShard = tag(1);
 /// Not begun: nanoseconds since the process's anchor (`clock::since_anchor`).
 const AT: *const TimerShard = tag(2);
-/// Begun, not armed: nanoseconds of the runtime's clock.
+/// Begun, not armed: as `AT`, or 0.
 const STARTED: *const TimerShard = tag(3);
 /// Due: ready at the next poll.
 const YIELDED: *const TimerShard = tag(4);
@@ -131,7 +133,10 @@ impl Sleep {
         if self.what == AFTER {
             let deadline = match self.value {
                 0 => 0,
-                nanos => worker::with_current_or_panic("sleep", |worker| worker.shared().clock.after(nanos)),
+                nanos => worker::with_current_or_panic("sleep", |worker| {
+                    let clock = &worker.shared().clock;
+                    clock.to_anchored(clock.after(nanos))
+                }),
             };
             *self = Self::of(STARTED, deadline);
         }
@@ -153,8 +158,8 @@ impl Sleep {
         let deadline = match self.what {
             AFTER if self.value == 0 => 0,
             AFTER => clock.after(self.value),
-            AT => clock.of_anchored(self.value),
-            _ => self.value,
+            _ if self.value == 0 => 0,
+            _ => clock.of_anchored(self.value),
         };
         // One that counts from now, or that was started a moment ago, is not due yet; should it become so meanwhile, the wheel fires it at once.
         let new = if deadline == u64::MAX {
@@ -187,10 +192,16 @@ impl Future for Sleep {
             }
             _ => {}
         }
-        if let Some((shard, key)) = self.armed()
-            && let Renewed::Armed(_old) = shard.renew(key, cx.waker())
-        {
-            return Poll::Pending;
+        if let Some((shard, key)) = self.armed() {
+            match shard.renew(key, cx.waker()) {
+                Renewed::Fired => {}
+                Renewed::Armed(_old) => return Poll::Pending,
+                Renewed::Closed(deadline) => {
+                    drop(shard.cancel(key));
+                    *self = Self::of(AT, deadline);
+                    return self.poll(cx);
+                }
+            }
         }
         self.what = OVER;
         Poll::Ready(())

@@ -135,3 +135,31 @@ fn sleeping_outside_of_a_runtime_says_what_to_do() {
     let message = panic_message(|| poll_once(&mut Box::pin(sleep(SECOND))));
     assert!(message.contains("`sleep` needs a runtime"), "{message}");
 }
+
+#[test]
+fn a_sleep_begun_in_a_runtime_that_is_closed_meanwhile_goes_on_where_it_is_awaited() {
+    for workers in [1, 2, 8] {
+        let (first, second) = (engine(workers), engine(workers));
+        let mut sleeps: Vec<_> = (0..40).map(|_| Box::pin(sleep(Duration::from_millis(20)))).collect();
+        first.run(async { assert!(sleeps.iter_mut().all(|sleep| poll_once(sleep).is_pending())) }).unwrap();
+        // Half of them are waited for already when the first runtime is closed.
+        let later = sleeps.split_off(20);
+        let (begun, waiting) = event();
+        let waiters = second.handle().create_task(async move {
+            begun.happen();
+            for sleep in sleeps {
+                sleep.await;
+            }
+        });
+        second.run(waiting.wait()).unwrap();
+        first.close();
+        second
+            .run(async {
+                waiters.await.unwrap();
+                for sleep in later {
+                    sleep.await;
+                }
+            })
+            .unwrap();
+    }
+}

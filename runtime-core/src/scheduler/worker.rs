@@ -457,7 +457,7 @@ impl Worker {
             self.fire_timers();
         }
         if tick.is_multiple_of(INJECTOR_INTERVAL)
-            && let Some(task) = self.pinned_of_one().or_else(|| self.shared.injector.steal())
+            && let Some(task) = self.pinned_of_one().or_else(|| self.injected_in_turn())
         {
             return Some(task);
         }
@@ -525,12 +525,29 @@ impl Worker {
                 }
                 task
             }
-            // One worker: all that is there, in its order.
             None => {
-                while let Some(task) = self.shared.injector.steal() {
-                    self.queue.push(task);
-                }
+                self.take_over_injected();
                 self.queue.pop()
+            }
+        }
+    }
+
+    /// The injector's turn under full local load. One worker takes over all that is there, in its order, as there is nobody else to do so: one task each
+    /// time would let a main that yields hold back a million of them for 61 million polls.
+    fn injected_in_turn(&self) -> Option<Notified> {
+        if self.shared.workers() > 1 {
+            return self.shared.injector.steal();
+        }
+        self.take_over_injected();
+        None
+    }
+
+    /// One worker: what is in the injector now goes behind what is ready. Not what comes meanwhile, or fast threads could keep it here.
+    fn take_over_injected(&self) {
+        for _ in 0..self.shared.injector.len() {
+            match self.shared.injector.steal() {
+                Some(task) => self.queue.push(task),
+                None => return,
             }
         }
     }

@@ -27,10 +27,10 @@ const BATCH: usize = 32;
 /// The timers of one worker.
 ///
 /// A timer knows its shard by address without keeping it alive: shards are never freed. One whose runtime has gone, and that no timer is left in, is
-/// used for a worker of another. So there are as many as there were workers at one time. (Measured: counting references was 16 ns
-/// of arming and dropping a timer.)
+/// used for a worker of another. So there are as many as there were workers at one time. (Counting references would take two
+/// read-modify-writes to arm and drop a timer.)
 pub(crate) struct TimerShard {
-    /// The wheel. Measured with a `parking_lot` mutex, whose unlocking is a read-modify-write too: 16 ns more to arm and drop a timer.
+    /// The wheel. Not in a `parking_lot` mutex, whose unlocking is a read-modify-write too.
     timers: SpinLock<Timers>,
     /// When to look into the wheel next; never later than its first deadline. `u64::MAX` for never. Written under the lock.
     next: AtomicU64,

@@ -15,7 +15,8 @@ standard=''
 if [ -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
     standard='-Zbuild-std'
 fi
-flags="-Zsanitizer=$sanitizer"
+# Every task a block of the global allocator, so that the sanitizer sees each.
+flags="-Zsanitizer=$sanitizer --cfg runtime_plain_memory"
 case $sanitizer in
 address) ;;
 leak) ;;

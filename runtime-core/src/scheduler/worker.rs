@@ -23,6 +23,10 @@ use std::time::Duration;
 /// Every so many polls the injector comes before the own queue. A prime, so that it does not fall into step with
 /// the program; picked out of thin air (Go and Tokio take the same).
 const INJECTOR_INTERVAL: u32 = 61;
+/// Sleeps of a worker with many timers that follow upon each other are at least this long, in nanoseconds. About what a sleep and a wake cost.
+const GATHER: u64 = 50_000;
+/// So many timers are many.
+const MANY_TIMERS: u64 = 64;
 /// Every so many polls the clock is read for the own timers: 25 ns spread over as many polls.
 const TIMER_INTERVAL: u32 = 16;
 /// How many tasks may come out of the last-in slot in a row before the queue has its turn.
@@ -104,6 +108,8 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     /// How many eager tasks are on the stack.
     eager_depth: Cell<u32>,
+    /// When a timer last ended a sleep of this worker.
+    timer_fired_at: Cell<u64>,
     /// Tasks that have ended here and are still listed.
     ended: Ended,
     /// Whether the last search came after a nap: then what was found is as small as what was found before.
@@ -175,6 +181,7 @@ impl Worker {
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
+            timer_fired_at: Cell::new(0),
             ended: Ended::new(),
             napped: Cell::new(false),
             observing,
@@ -815,15 +822,25 @@ impl Worker {
         let parked = wake_at > now;
         if parked {
             self.set_resting(true);
-            parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
+            parker.park_timeout(Some(Duration::from_nanos(self.gather_timers(now, wake_at - now))));
             self.set_resting(false);
             counters.parks.up();
         }
-        let woken = self.shared.clock.now() < wake_at;
+        let then = self.shared.clock.now();
+        let woken = then < wake_at;
         if parked && woken {
             counters.wakes.up();
+        } else {
+            self.timer_fired_at.set(then);
         }
         woken
+    }
+
+    /// How long to sleep until a timer: a little longer if the last one has only just ended a sleep and there are many, so that one sleep does for
+    /// several. (Measured on 100,000 sleeps that end 2 µs apart: see docs/performance.md.)
+    fn gather_timers(&self, now: u64, span: u64) -> u64 {
+        let dense = now.saturating_sub(self.timer_fired_at.get()) < GATHER && self.timers().pending() >= MANY_TIMERS;
+        if dense { span.max(GATHER) } else { span }
     }
 
     /// Sleeping without colleagues: the injector, the timers, or the end.

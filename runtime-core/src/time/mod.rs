@@ -194,6 +194,11 @@ impl TimerShard {
         waker
     }
 
+    /// How many are armed, as far as one can tell without the lock.
+    pub(crate) fn pending(&self) -> u64 {
+        self.armed.get().saturating_sub(self.fired.get() + self.cancelled.get())
+    }
+
     /// Adds what these timers have done.
     pub(crate) fn count(&self, to: &mut TimerMetrics) {
         to.fired += self.fired.get();

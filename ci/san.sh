@@ -35,5 +35,7 @@ esac
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$sanitizer"
 export RUSTFLAGS="${RUSTFLAGS:-} $flags"
+# The tests' own guard against hanging ends the process.
+export TEST_HANG_SECONDS="${TEST_HANG_SECONDS:-3600}"
 # shellcheck disable=SC2086
 exec cargo +nightly test $standard --target "$target" -p runtime -p runtime-core -p runtime-bridge -p runtime-timers --lib --test integration "$@"

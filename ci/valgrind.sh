@@ -14,6 +14,8 @@ fi
 # Every task a block of the global allocator, so that memcheck sees each; in a directory of its own, as everything is built with the flag.
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg runtime_plain_memory"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/plain"
+# The tests' own guard against hanging ends the process.
+export TEST_HANG_SECONDS="${TEST_HANG_SECONDS:-3600}"
 
 # The programs that hold the tests, from what cargo says about its build.
 programs=$(cargo test -p runtime -p runtime-core -p runtime-bridge --tests --no-run --message-format=json 2>/dev/null |

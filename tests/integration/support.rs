@@ -97,6 +97,12 @@ pub(crate) async fn forever() {
     runtime::sleep(Duration::MAX).await;
 }
 
+/// Tells that it has been reached, and waits for ever: whoever has the signal knows that the catchers around are there.
+pub(crate) async fn forever_from(here: Promise<()>) {
+    send(here);
+    forever().await;
+}
+
 /// Lets that many passes go by.
 pub(crate) async fn passes(count: usize) {
     for _ in 0..count {

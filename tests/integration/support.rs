@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Longer than any of these tests takes, also on a machine under load.
-const HANGING: Duration = Duration::from_secs(120);
+const HANGING: Duration = Duration::from_secs(600);
 
 /// Ends the process, with the configuration's name, when a test hangs.
 struct Watchdog {
@@ -166,6 +166,13 @@ impl Log {
 
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// Waits until so much has happened. What comes in the step in which a task ends comes after others can see that it has ended.
+    pub(crate) async fn reaches(&self, count: usize) {
+        while self.0.lock().unwrap().len() < count {
+            yield_now().await;
+        }
     }
 }
 

@@ -278,6 +278,7 @@ impl Handle {
     /// assert_eq!(graph.get(task.id()).unwrap().awaits.len(), 1);
     /// engine.close();
     /// ```
+    #[track_caller]
     pub fn blocking_call_graph(&self, patience: Duration) -> CallGraph {
         assert!(Handle::try_current().is_none(), "a worker must not block: use `call_graph_with_stacks`");
         let picture = Picture::take(self.shared(), None);

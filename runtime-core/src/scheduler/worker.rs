@@ -8,8 +8,8 @@ use crate::loom::static_thread_local;
 use crate::observe::counters::Counters;
 use crate::observe::debug::Watched;
 use crate::task::harness::{self, Ran};
-use crate::task::registry::Ended;
-use crate::task::{Kind, Notified, TaskRef};
+use crate::task::registry::{Ended, SWEEP_STEP};
+use crate::task::{Kind, Notified, Schedule, TaskRef};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
 use runtime_timers::Key;
@@ -289,8 +289,8 @@ impl Worker {
     #[inline]
     fn push_lifo(&self, task: Notified) {
         let slot = &self.shared.remotes[self.index].lifo;
-        // AcqRel: pairs with the swap that takes it out. Together with `is_watched` and the sentry's announcement SeqCst-like on
-        // account of the fence in `notify` and `announce_lookout`.
+        // SeqCst: pairs with the swap that takes it out, and is before the look at `is_watched` in the one order in which the sentry announces itself
+        // before it looks at the slots.
         let displaced = slot.swap(task.task().as_ptr(), SeqCst);
         match std::ptr::NonNull::new(displaced) {
             Some(displaced) => {
@@ -402,6 +402,43 @@ impl Worker {
         self.stop_searching();
         self.unlist_ended();
         self.hand_over();
+    }
+
+    /// Runs what is ready here, but not much more than [`sweep_some`](Self::sweep_some) makes ready at a time.
+    pub(crate) fn run_some(&self, deadline: u64) {
+        for _ in 0..2 * SWEEP_STEP {
+            let Some(task) = self.next_task() else { return };
+            self.run(task);
+            if self.is_over(deadline) {
+                return;
+            }
+        }
+    }
+
+    /// Makes the next few requests of the sweep; false when all have been made, or are being made by others.
+    pub(crate) fn sweep_some(&self) -> bool {
+        let mut tasks = Vec::new();
+        self.shared.sweep_on(self.index, &mut tasks);
+        let any = !tasks.is_empty();
+        for task in tasks {
+            let header = task.header();
+            if !self.shared.is_closing(header.kind()) || !header.state.has_started() {
+                continue;
+            }
+            if let Some(entry) = harness::sweep_and_take(&task) {
+                self.counters().local_pushes.up();
+                self.queue.push(entry);
+            }
+        }
+        if self.shared.workers() > 1 && self.queue.len() > 0 {
+            self.shared.notify();
+        }
+        any
+    }
+
+    /// Whether to look at what all workers share: when nothing is ready here, and now and then.
+    pub(crate) fn is_time_to_look(&self) -> bool {
+        self.ready() == 0 || self.tick.get().is_multiple_of(TIMER_INTERVAL)
     }
 
     /// Whether the deadline has passed; looked at now and then, also when there is always something to do.
@@ -596,6 +633,9 @@ impl Worker {
             if done() {
                 return;
             }
+        }
+        if self.shared.has_unswept() && self.sweep_some() {
+            return;
         }
         if !self.searching.get() {
             self.searching.set(self.shared.idle.begin_search());
@@ -806,29 +846,23 @@ impl Worker {
         }
     }
 
-    /// Parks; true if somebody ended it, false when the time was up.
+    /// Parks until a moment in real time; true if somebody ended it, false when the time was up.
     fn park_until(&self, wake_at: u64) -> bool {
-        let parker = &self.shared.remotes[self.index].parker;
+        let clock = &self.shared.clock;
         let counters = self.counters();
-        if wake_at == u64::MAX {
-            self.set_resting(true);
-            parker.park_timeout(None);
-            self.set_resting(false);
-            counters.parks.up();
-            counters.wakes.up();
-            return true;
+        let now = clock.real_now();
+        if wake_at <= now {
+            self.timer_fired_at.set(now);
+            return false;
         }
-        let now = self.shared.clock.now();
-        let parked = wake_at > now;
-        if parked {
-            self.set_resting(true);
-            parker.park_timeout(Some(Duration::from_nanos(self.gather_timers(now, wake_at - now))));
-            self.set_resting(false);
-            counters.parks.up();
-        }
-        let then = self.shared.clock.now();
+        let span = (wake_at != u64::MAX).then(|| Duration::from_nanos(self.gather_timers(now, wake_at - now)));
+        counters.rest.set(true, now);
+        self.shared.remotes[self.index].parker.park_timeout(span);
+        let then = clock.real_now();
+        counters.rest.set(false, then);
+        counters.parks.up();
         let woken = then < wake_at;
-        if parked && woken {
+        if woken {
             counters.wakes.up();
         } else {
             self.timer_fired_at.set(then);

@@ -171,7 +171,7 @@ fn span<F>(task: &TaskRef) -> Span {
         parent: None,
         "runtime.spawn",
         kind = "blocking",
-        task.id = %task.id(),
+        task.id = u64::from(task.id()),
         size.bytes = size_of::<F>(),
         loc.file = place.file(),
         loc.line = place.line(),

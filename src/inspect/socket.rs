@@ -215,7 +215,9 @@ mod tests {
         let [gone, own, other] = [format!("{}.sock", child.id()), format!("{}.sock", std::process::id()), "x".into()]
             .map(|name: String| directory.join(name));
         // Nobody listens to any of them any more.
-        [&gone, &own, &other].map(|path| drop(UnixListener::bind(path).unwrap()));
+        for path in [&gone, &own, &other] {
+            drop(UnixListener::bind(path).unwrap());
+        }
         remove_orphans(&directory);
         let left = [gone, own, other].map(|path| path.exists());
         fs::remove_dir_all(&directory).unwrap();

@@ -204,6 +204,25 @@ impl<F, H> Intercept<F, H> {
     pub fn get_mut(&mut self) -> Option<&mut F> {
         self.inner.as_mut()
     }
+
+    /// Begins as if `request` had arrived here, and `handler` had been called with it: for a wait whose request was caught before the
+    /// wait began. A cancellation that unwinds past this place waits for the inner future from the first poll on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelledError, intercept, testing, yield_now};
+    ///
+    /// testing::block_on(async {
+    ///     let request = CancelledError::new("enough");
+    ///     let told = intercept(yield_now(), |_, _| {}).already(Some(request)).await;
+    ///     assert_eq!(told.cancelled.unwrap().message(), Some("enough"));
+    /// });
+    /// ```
+    pub fn already(mut self, request: Option<CancelledError>) -> Self {
+        self.cancelled = request;
+        self
+    }
 }
 
 /// What [`intercept`] yields.

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Longer than anything here takes; only a failing test waits so long.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(600);
 
 /// Runs a body on an engine with so many workers, closes it, and gives the result.
 pub(crate) fn on<T>(workers: usize, body: impl Future<Output = T>) -> T {
@@ -32,9 +32,10 @@ pub(crate) fn on_each<F: Future<Output = ()>>(body: impl Fn() -> F) {
     }
 }
 
-/// Makes the pool of the current runtime one with so many threads.
+/// Makes the pool of the current runtime one with so many threads, which stay until its end.
 pub(crate) fn limit_threads(max_threads: usize) {
-    assert!(configure(&Handle::current(), BlockingConfig { max_threads, ..BlockingConfig::default() }));
+    let config = BlockingConfig { max_threads, keep_alive: Duration::from_secs(3600), ..BlockingConfig::default() };
+    assert!(configure(&Handle::current(), config));
 }
 
 /// What is reported to the exception handler of the runtime from now on.

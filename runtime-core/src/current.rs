@@ -129,9 +129,8 @@ impl Deref for Borrowed {
 #[inline]
 pub(crate) fn task() -> Option<Borrowed> {
     let task = CURRENT.with(Current::task)?;
-    // SAFETY: set by `enter_task` for as long as the poller keeps the task alive; `ManuallyDrop` gives back no
-    // reference that was not taken.
-    Some(Borrowed(ManuallyDrop::new(unsafe { TaskRef::from_raw(task) })))
+    // SAFETY: set by `enter_task` for as long as the poller keeps the task alive.
+    Some(Borrowed(unsafe { TaskRef::borrow_raw(task) }))
 }
 
 /// The address of the current task, for comparisons.

@@ -15,7 +15,6 @@ use crate::scheduler::queue::{self, LocalQueue, Random};
 use crate::scheduler::worker::{self, Worker};
 use crate::scheduler::{Life, Shared};
 use crate::scope::CancelScope;
-use crate::task::Schedule;
 use crate::task::builder::{Options, create};
 use crate::task::error::{CancelledError, TaskError, drop_quietly};
 use crate::task::state::Claim;
@@ -524,22 +523,24 @@ fn run_main<F: Future>(
 /// tasks, whose clean-up may need them (SD-01); those still to come are dropped then.
 pub(crate) fn close_tasks(worker: &Worker, [sweeping, draining]: [Life; 2], deadline: u64) {
     let shared = worker.shared();
-    sweep_all(shared, sweeping);
-    worker.run_until(deadline, || shared.is_deserted(|counts| counts.users));
-    sweep_all(shared, draining);
-    worker.run_until(deadline, || shared.is_deserted(|counts| counts.all));
+    sweep_all(worker, sweeping, deadline);
+    worker.run_until(deadline, || worker.is_time_to_look() && shared.is_deserted(|counts| counts.users));
+    sweep_all(worker, draining, deadline);
+    worker.run_until(deadline, || worker.is_time_to_look() && shared.is_deserted(|counts| counts.all));
 }
 
-fn sweep_all(shared: &Shared, life: Life) {
-    // what main created right before its end still gets its first step: whatever has not started is cancelled by its poller
-    // after that step (`harness::end_poll`), the rest here.
+/// One request for every task that has started.
+///
+/// what main created right before its end still gets its first step: whatever has not started is cancelled by its poller after that step
+/// (`harness::end_poll`).
+fn sweep_all(worker: &Worker, life: Life, deadline: u64) {
+    let shared = worker.shared();
     shared.set_life(life);
-    for remote in &shared.remotes {
-        for task in remote.tasks.collect() {
-            let header = task.header();
-            if shared.is_closing(header.kind()) && header.state.has_started() {
-                harness::sweep(&task);
-            }
+    shared.begin_sweep();
+    while worker.sweep_some() {
+        if shared.workers() > 1 {
+            // While they are in the cache. One worker keeps to the order in which all have their request before any goes on.
+            worker.run_some(deadline);
         }
     }
 }
@@ -615,9 +616,8 @@ pub(crate) fn discard(worker: &Worker) {
 const LEFT_OVER: &str = "the runtime was closed before this task had ended";
 
 fn drop_queued(shared: &Shared, task: Notified) {
-    // SAFETY: not complete, so that the runtime's reference stands; `ManuallyDrop` gives none back.
-    let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task.task()) });
-    let reference = TaskRef::clone(&borrowed);
+    // SAFETY: not complete, so that the runtime's reference stands.
+    let reference = unsafe { TaskRef::clone_raw(task.task()) };
     let started = harness::drop_queued(task, shared, LEFT_OVER);
     report_left_over(shared, &reference, started);
 }

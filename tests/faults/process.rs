@@ -2,13 +2,15 @@
 
 use crate::judge::{Case, End};
 use runtime::{
-    BlockingResult, Runner, TaskGroup, create_task, gather, run, run_coroutine_threadsafe, sleep, to_thread, yield_now,
+    BlockingResult, Runner, TaskGroup, all_tasks, create_task, gather, run, run_coroutine_threadsafe, sleep, to_thread,
+    yield_now,
 };
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ extern "C" fn count_signal(_signal: libc::c_int) {
     SIGNALS.fetch_add(1, SeqCst);
 }
 
-/// Every 200 µs of time a signal without `SA_RESTART` interrupts what some thread is in, and every millisecond one goes to each thread.
+/// Every 200 µs of time a signal without `SA_RESTART` interrupts what some thread is in, and several in each round go to each thread.
 fn signals(_round: u64) {
     // SAFETY: the handler does what a handler may do; the structures live as long as the calls.
     unsafe {
@@ -47,27 +49,30 @@ fn signals(_round: u64) {
         let timer = libc::itimerval { it_interval: often, it_value: often };
         assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()), 0);
     }
-    let over = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&over);
+    let (shoot, shots) = channel::<()>();
     let shooter = thread::spawn(move || {
-        while !stop.load(SeqCst) {
+        for () in shots {
             for thread in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
                 let id: i32 = thread.file_name().to_str().unwrap().parse().unwrap();
                 // SAFETY: plain numbers; a thread that has ended meanwhile is an error that is of no interest.
                 unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, libc::SIGUSR1) };
             }
-            thread::sleep(Duration::from_millis(1));
         }
     });
     for workers in [1, 2, 8] {
         let runner = Runner::builder().workers(workers).build().unwrap();
         let handle = runner.handle();
         let main = async {
-            for round in 0..50 {
+            let mut round = 0;
+            while round < 50 || SIGNALS.load(SeqCst) < 100 {
+                round += 1;
+                shoot.send(()).unwrap();
                 sleep(Duration::from_micros(300)).await;
+                shoot.send(()).unwrap();
                 assert_eq!(gather((0..50).map(async |n| n)).await.len(), 50);
                 assert_eq!(to_thread(move || round).await.unwrap(), round);
                 let handle = handle.clone();
+                shoot.send(()).unwrap();
                 let ask =
                     move || run_coroutine_threadsafe(sleep(Duration::from_micros(100)), &handle).blocking_result();
                 to_thread(ask).await.unwrap().unwrap();
@@ -76,9 +81,8 @@ fn signals(_round: u64) {
         runner.run(main).unwrap();
         runner.close();
     }
-    over.store(true, SeqCst);
+    drop(shoot);
     shooter.join().unwrap();
-    assert!(SIGNALS.load(SeqCst) > 100, "there were hardly any signals");
 }
 
 /// Tasks that keep the workers busy until the end.
@@ -203,7 +207,11 @@ fn exit_somewhere(round: u64) {
     let main = async {
         noise();
         for _ in 0..4 {
-            drop(to_thread(|| thread::sleep(Duration::from_secs(3600))));
+            drop(to_thread(|| {
+                loop {
+                    thread::park();
+                }
+            }));
         }
         sleep(Duration::from_micros(100 * round)).await;
         let exit = || std::process::exit(7);
@@ -236,7 +244,9 @@ fn no_stderr(_round: u64) {
             drop(create_task(async { panic!("nobody reads this") }));
         }
         runtime::Handle::current().call_soon(|| panic!("nor this"));
-        sleep(Duration::from_millis(5)).await;
+        while all_tasks().len() > 1 {
+            yield_now().await;
+        }
         1
     };
     assert_eq!(run(main), 1);

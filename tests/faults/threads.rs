@@ -73,7 +73,7 @@ fn no_blocking_thread(_round: u64) {
 /// One thread does the work of all, one function after the other.
 fn one_blocking_thread(_round: u64) {
     become_nobody();
-    let runner = Runner::builder().workers(1).blocking_keep_alive(Duration::from_secs(60)).build().unwrap();
+    let runner = Runner::builder().workers(1).blocking_keep_alive(Duration::from_secs(3600)).build().unwrap();
     let main = async {
         to_thread(|| ()).await.unwrap();
         refuse_threads();

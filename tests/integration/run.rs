@@ -233,11 +233,11 @@ fn the_shutdown_waits_for_clean_up_and_for_tasks_made_by_it() {
             drop(create_task(async move {
                 assert!(catch_cancelled(sleep(Duration::MAX)).await.is_err());
                 sleep(Duration::from_millis(1)).await;
+                first.lock().unwrap().push("first");
                 drop(create_task(async move {
                     assert!(catch_cancelled(sleep(Duration::MAX)).await.is_err());
                     second.lock().unwrap().push("second");
                 }));
-                first.lock().unwrap().push("first");
             }));
             yield_now().await;
         };

@@ -156,6 +156,7 @@ fn sh_07_a_later_success_is_silent_and_a_later_failure_is_reported_once() {
             while all_tasks().len() > 1 {
                 yield_now().await;
             }
+            reports.reaches(usize::from(fails)).await;
             passes(10).await;
             assert_eq!(reports.take().len(), usize::from(fails));
         }
@@ -177,6 +178,7 @@ fn sh_07_the_failure_of_a_task_that_several_shields_left_is_reported_once() {
         twice.cancel();
         assert!(twice.await.unwrap_err().is_cancelled());
         send(go);
+        reports.reaches(1).await;
         while all_tasks().len() > 1 {
             yield_now().await;
         }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Longer than any of these tests takes, also on a machine under load.
-const HANGING: Duration = Duration::from_secs(120);
+const HANGING: Duration = Duration::from_secs(600);
 
 /// Ends the process, with the configuration's name, when a test hangs.
 struct Watchdog {
@@ -97,6 +97,12 @@ pub(crate) async fn forever() {
     runtime::sleep(Duration::MAX).await;
 }
 
+/// Tells that it has been reached, and waits for ever: whoever has the signal knows that the catchers around are there.
+pub(crate) async fn forever_from(here: Promise<()>) {
+    send(here);
+    forever().await;
+}
+
 /// Lets that many passes go by.
 pub(crate) async fn passes(count: usize) {
     for _ in 0..count {
@@ -160,6 +166,13 @@ impl Log {
 
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// Waits until so much has happened. What comes in the step in which a task ends comes after others can see that it has ended.
+    pub(crate) async fn reaches(&self, count: usize) {
+        while self.0.lock().unwrap().len() < count {
+            yield_now().await;
+        }
     }
 }
 

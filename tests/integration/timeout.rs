@@ -175,7 +175,7 @@ fn to_07_an_error_of_the_body_in_answer_leaves_instead() {
 #[test]
 fn to_08_an_error_before_the_deadline_leaves_unchanged() {
     everywhere(async || {
-        let scope = TimeoutScope::after(Duration::from_secs(60));
+        let scope = TimeoutScope::after(Duration::from_secs(3600));
         let own = timeout(Duration::ZERO, yield_now()).await;
         assert_eq!(scope.run(async move { own }).await, Ok(own));
         assert!(!scope.expired());
@@ -185,7 +185,7 @@ fn to_08_an_error_before_the_deadline_leaves_unchanged() {
 #[test]
 fn to_09_a_request_from_outside_before_the_deadline_passes_through() {
     everywhere(async || {
-        let scope = TimeoutScope::after(Duration::from_secs(60));
+        let scope = TimeoutScope::after(Duration::from_secs(3600));
         let same = scope.clone();
         let task = begun(async move { same.run(forever()).await }).await;
         task.cancel_with("outside");
@@ -405,7 +405,7 @@ fn to_19_with_a_count_from_before_a_scope_works_and_the_count_goes_back() {
 #[test]
 fn to_20_a_request_that_is_pending_at_entry_cancels_the_first_suspension() {
     everywhere(async || {
-        let scope = TimeoutScope::after(Duration::from_secs(60));
+        let scope = TimeoutScope::after(Duration::from_secs(3600));
         let same = scope.clone();
         let task = create_task(async move {
             current_task().unwrap().cancel_with("before");
@@ -427,7 +427,7 @@ fn to_21_a_timeout_of_zero_does_not_eat_a_pending_request() {
         // Also when it was made elsewhere, between the first step and the second.
         let task = begun(async {
             let result = timeout(Duration::ZERO, forever()).await;
-            (result, catch_cancelled(passes(1_000_000)).await.is_err())
+            (result, catch_cancelled(forever()).await.is_err())
         })
         .await;
         task.cancel();
@@ -617,7 +617,7 @@ fn c_31_taking_back_an_older_request_inside_does_not_make_a_scope_claim_a_new_on
 #[test]
 fn a_user_s_scope_gives_back_what_it_raises_itself_only_to_catchers_further_out() {
     everywhere(async || {
-        let raised = catch_cancelled(timeout(Duration::from_secs(60), async {
+        let raised = catch_cancelled(timeout(Duration::from_secs(3600), async {
             CancelledError::new("mine").reraise().await;
         }));
         assert_eq!(raised.await.unwrap_err().message(), Some("mine"));

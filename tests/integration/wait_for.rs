@@ -15,7 +15,7 @@ context_var! { static VALUE: u32 = 0; }
 #[test]
 fn wf_01_in_time_it_gives_the_value_or_the_error() {
     everywhere(async || {
-        let long = Duration::from_secs(60);
+        let long = Duration::from_secs(3600);
         assert_eq!(wait_for(async { 1 }, long).await, Ok(1));
         assert_eq!(wait_for(async { Err::<(), _>("error") }, long).await, Ok(Err("error")));
         assert_eq!(wait_for(create_task(async { 2 }), Duration::MAX).await.unwrap().unwrap(), 2);
@@ -33,13 +33,13 @@ fn wf_02_a_future_runs_inside_of_the_callers_task() {
                 VALUE.set(1);
                 current_task().unwrap()
             },
-            Duration::from_secs(60),
+            Duration::from_secs(3600),
         );
         assert_eq!(inside.now_or_never().expect("no suspension"), Ok(me));
         assert_eq!(VALUE.get(), 1);
         let done = create_task(async {});
         done.task_ref().wait().await;
-        assert!(wait_for(done, Duration::from_secs(60)).now_or_never().expect("no suspension").is_ok());
+        assert!(wait_for(done, Duration::from_secs(3600)).now_or_never().expect("no suspension").is_ok());
     });
 }
 
@@ -162,7 +162,7 @@ fn wf_09_a_cancelled_caller_cancels_the_task_and_waits_for_it() {
         .await;
         let same = inner.task_ref();
         let caller = begun(async {
-            let _: Result<Result<(), _>, _> = wait_for(inner, Duration::from_secs(60)).await;
+            let _: Result<Result<(), _>, _> = wait_for(inner, Duration::from_secs(3600)).await;
         })
         .await;
         passes(2).await;
@@ -182,7 +182,7 @@ fn wf_10_a_caller_cancelled_in_the_pass_of_the_completion_is_cancelled() {
         let (promise, mut value) = Promise::new();
         let same = value.task_ref();
         let caller = begun(async move {
-            let waited = wait_for(&mut value, Duration::from_secs(60)).await;
+            let waited = wait_for(&mut value, Duration::from_secs(3600)).await;
             waited.unwrap().unwrap()
         })
         .await;
@@ -202,7 +202,7 @@ fn wf_10_the_request_is_never_lost_under_load() {
             received(wait).await;
             passes(round % 3).await;
         });
-        let caller = begun(async { wait_for(inner, Duration::from_secs(60)).await }).await;
+        let caller = begun(async { wait_for(inner, Duration::from_secs(3600)).await }).await;
         send(go);
         passes(round % 5).await;
         let accepted = caller.cancel();
@@ -244,7 +244,7 @@ fn wf_12_a_task_cancelled_by_somebody_else_is_cancelled_not_timed_out() {
         let inner = create_task(forever());
         let same = inner.task_ref();
         let caller = begun(async {
-            let outcome = wait_for(inner, Duration::from_secs(60)).await.unwrap();
+            let outcome = wait_for(inner, Duration::from_secs(3600)).await.unwrap();
             (cancellation(outcome).message().map(String::from), current_task().unwrap().cancelling())
         })
         .await;
@@ -257,8 +257,8 @@ fn wf_12_a_task_cancelled_by_somebody_else_is_cancelled_not_timed_out() {
 fn wf_13_a_timeout_of_its_own_is_inside_of_the_result() {
     everywhere(async || {
         let own = wait_for(forever(), ms(1)).await;
-        assert_eq!(wait_for(async move { own }, Duration::from_secs(60)).await, Ok(own));
-        let nested = wait_for(wait_for(forever(), ms(1)), Duration::from_secs(60)).await;
+        assert_eq!(wait_for(async move { own }, Duration::from_secs(3600)).await, Ok(own));
+        let nested = wait_for(wait_for(forever(), ms(1)), Duration::from_secs(3600)).await;
         assert!(nested.unwrap().is_err());
     });
 }

@@ -184,17 +184,19 @@ fn many_wakers(count: usize) {
 fn chain(count: usize) {
     let (runner, mut start) = (runner(2), Instant::now());
     let main = async {
-        let ended = Arc::new(AtomicUsize::new(0));
+        let (awaiting, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut last = create_task(sleep(Duration::MAX));
         for _ in 1..count {
-            let (before, ended) = (last, Arc::clone(&ended));
+            let (before, awaiting, ended) = (last, Arc::clone(&awaiting), Arc::clone(&ended));
             last = create_task(async move {
                 let value = Counted(ended);
+                awaiting.fetch_add(1, Relaxed);
                 let _ = before.await;
                 drop(value);
             });
         }
-        for _ in 0..3 {
+        // The request ends at one that has not begun.
+        while awaiting.load(Relaxed) < count - 1 {
             yield_now().await;
         }
         lap("made", &mut start);

@@ -13,7 +13,8 @@ mod random;
 use ledger::{LEDGER, live_bytes};
 use random::Random;
 use runtime::{Handle, Runner};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +22,9 @@ use std::time::{Duration, Instant};
 /// How long a wave takes in new work.
 const WAVE: Duration = Duration::from_millis(700);
 /// Longer than any wave takes to come to its end, also on a machine under load.
-const HANGING: Duration = Duration::from_secs(120);
+const HANGING: Duration = Duration::from_secs(600);
+/// Longer than what comes after a wave takes, far below that.
+const SETTLING: Duration = Duration::from_secs(300);
 /// What lazy collectors (crossbeam's, the allocator's, thread-locals) may hold on to after a wave; a leak grows beyond it.
 const SLACK: i64 = 4 << 20;
 
@@ -40,8 +43,7 @@ fn main() {
             std::process::abort();
         }
     }));
-    let waves = Arc::new(AtomicU64::new(0));
-    watch(&waves);
+    let waves = watch(first);
     let start = Instant::now();
     let mut baseline = None;
     let mut seed = first;
@@ -52,7 +54,7 @@ fn main() {
         let grown = live - *baseline.get_or_insert(live);
         assert!(grown < SLACK, "seed {seed}: {grown} bytes more are alive than after the first wave");
         seed += 1;
-        waves.store(seed, Relaxed);
+        waves.send(seed).expect("the watch goes on");
     }
     println!("soak: seeds {first} to {}, {:.0} s", seed - 1, start.elapsed().as_secs_f64());
     println!("soak: {LEDGER:?}");
@@ -64,25 +66,24 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-/// Ends the process when a wave hangs, with what is outstanding.
-fn watch(waves: &Arc<AtomicU64>) {
-    let waves = Arc::clone(waves);
+/// Ends the process when a wave hangs, with what is outstanding; is told of the seed of each wave that follows.
+fn watch(mut seed: u64) -> Sender<u64> {
+    let (sender, waves) = channel();
     thread::spawn(move || {
-        let mut last = (0, Instant::now());
         loop {
-            thread::sleep(Duration::from_secs(1));
-            let now = waves.load(Relaxed);
-            if now != last.0 {
-                last = (now, Instant::now());
-            } else if last.1.elapsed() > HANGING {
-                eprintln!("soak: the wave after seed {} hangs\n{LEDGER:?}", now.saturating_sub(1));
-                for handle in HANDLES.lock().unwrap().iter() {
-                    eprintln!("{handle:?}: {:#?}", handle.all_tasks());
-                }
-                std::process::abort();
+            match waves.recv_timeout(HANGING) {
+                Ok(next) => seed = next,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => break,
             }
         }
+        eprintln!("soak: the wave of seed {seed} hangs\n{LEDGER:?}");
+        for handle in HANDLES.lock().unwrap().iter() {
+            eprintln!("{handle:?}: {:#?}", handle.all_tasks());
+        }
+        std::process::abort();
     });
+    sender
 }
 
 /// One wave; returns when all of it is over and counted.
@@ -192,8 +193,8 @@ fn churn(mut random: Random, wakers: &Arc<foreign::WakerBox>, until: Instant) {
 /// Waits for what may come after the close of a runtime (threads that close one, and end), then counts.
 fn settle(seed: u64) {
     let start = Instant::now();
-    while !(LEDGER.is_even() && ledger::threads() <= 2) && start.elapsed() < Duration::from_secs(30) {
-        thread::sleep(Duration::from_millis(1));
+    while !(LEDGER.is_even() && ledger::threads() <= 2) && start.elapsed() < SETTLING {
+        thread::yield_now();
     }
     assert!(LEDGER.is_even(), "seed {seed}: not all that began is over: {LEDGER:?}");
     let threads = ledger::threads();

@@ -13,7 +13,6 @@ use crate::task::cell::Header;
 use crate::task::{Kind, TaskRef};
 use parking_lot::Mutex;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -62,9 +61,9 @@ impl<'a> Watched<'a> {
     pub(crate) fn begin(shared: &'a Shared, index: usize, task: NonNull<Header>) -> Option<Self> {
         let board = shared.remotes[index].board.as_deref()?;
         let watchdog = shared.watchdog.as_ref()?;
-        // SAFETY: borrowed from the entry that is about to be polled, which keeps the task alive; `ManuallyDrop` gives back nothing.
-        let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
-        let note = Note { task: TaskRef::clone(&borrowed), since: shared.clock.real_now(), reported: false };
+        // SAFETY: the entry that is about to be polled keeps the task alive.
+        let task = unsafe { TaskRef::clone_raw(task) };
+        let note = Note { task, since: shared.clock.real_now(), reported: false };
         let outer = board.note.lock().replace(note);
         watchdog.wake();
         Some(Self { shared, index, board, outer })

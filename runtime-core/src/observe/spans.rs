@@ -8,7 +8,6 @@
 use crate::task::cell::Header;
 use crate::task::{Kind, TaskRef};
 use parking_lot::Mutex;
-use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::span::EnteredSpan;
@@ -86,9 +85,8 @@ pub(crate) enum WakerOp {
 ///
 /// Keeps the task alive meanwhile: the subscriber is somebody else's code, which may take its time.
 pub(crate) fn tell(task: NonNull<Header>, op: WakerOp) {
-    // SAFETY: the waker that is used keeps the task alive up to here; `ManuallyDrop` gives back nothing.
-    let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
-    let task = TaskRef::clone(&borrowed);
+    // SAFETY: the waker that is used keeps the task alive up to here.
+    let task = unsafe { TaskRef::clone_raw(task) };
     let Some(own) = of(task.header()) else { return };
     if own.span.lock().is_none() {
         return;

@@ -10,7 +10,7 @@ pub(crate) mod worker;
 use crate::context;
 use crate::engine::Config;
 use crate::loom::Mutex;
-use crate::loom::atomic::{AtomicPtr, AtomicU8, AtomicUsize};
+use crate::loom::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
 use crate::observe::counters::{Counter, Counters};
 use crate::observe::debug::{Board, Watchdog};
 use crate::report::Reporter;
@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pinned_len: AtomicUsize,
     pub(crate) idle: Idle,
     life: AtomicU8,
+    /// Whether the sweep of a shutdown may have requests left to make, with which any worker helps.
+    unswept: AtomicBool,
     /// Work outside of the runtime that will come back to it: while there is any, a virtual clock stands still.
     pub(crate) outside: AtomicUsize,
     /// What other crates attach to the runtime.
@@ -139,6 +141,7 @@ impl Shared {
             pinned_len: AtomicUsize::new(0),
             idle: Idle::new(workers),
             life: AtomicU8::new(Life::Open as u8),
+            unswept: AtomicBool::new(false),
             outside: AtomicUsize::new(0),
             extensions: crate::engine::Extensions::default(),
         })
@@ -174,6 +177,33 @@ impl Shared {
         let counts: Vec<_> = self.remotes.iter().map(|remote| alive(remote.tasks.counts())).collect();
         counts.iter().all(|count| count.len == 0)
             && self.remotes.iter().zip(&counts).all(|(remote, first)| alive(remote.tasks.counts()) == *first)
+    }
+
+    /// Begins a sweep of all that is listed, by worker 0; with others, if they have nothing to do.
+    pub(crate) fn begin_sweep(&self) {
+        self.remotes.iter().for_each(|remote| remote.tasks.begin_sweep());
+        if self.workers() > 1 {
+            // SeqCst: as a push, before the look at who sleeps.
+            self.unswept.store(true, SeqCst);
+            self.notify();
+        }
+    }
+
+    pub(crate) fn has_unswept(&self) -> bool {
+        // Relaxed: worker 0 gets to the end without any help.
+        self.unswept.load(Relaxed)
+    }
+
+    /// References to the next few tasks of the sweep, `first`'s before those of other workers; none at the end.
+    pub(crate) fn sweep_on(&self, first: usize, found: &mut Vec<TaskRef>) {
+        let (before, from) = self.remotes.split_at(first);
+        for remote in from.iter().chain(before) {
+            remote.tasks.sweep_on(found);
+            if !found.is_empty() {
+                return;
+            }
+        }
+        self.unswept.store(false, Relaxed);
     }
 
     /// The addresses of the tasks that the workers run at the moment; not to be followed.
@@ -259,6 +289,7 @@ impl Shared {
     /// Whether any queue holds work that any worker may do.
     pub(crate) fn has_work(&self) -> bool {
         !self.injector.is_empty()
+            || self.has_unswept()
             || self.remotes.iter().any(|remote| remote.stealer.as_ref().is_some_and(|stealer| !stealer.is_empty()))
     }
 
@@ -321,7 +352,7 @@ impl Schedule for Shared {
         // What a user may notice going is not kept: the values of a context, messages.
         let is_plain = header.cold_if_any().is_none() && !context::has_any(header);
         let mut task = Some(task);
-        if is_plain && self.workers() > 1 && self.life() == Life::Open {
+        if is_plain && self.workers() > 1 && self.life() < Life::Closed {
             with_worker_of(self, |worker| {
                 if let Some(worker) = worker {
                     worker.retire(task.take().expect("given once"));

@@ -8,8 +8,8 @@ use crate::loom::static_thread_local;
 use crate::observe::counters::Counters;
 use crate::observe::debug::Watched;
 use crate::task::harness::{self, Ran};
-use crate::task::registry::Ended;
-use crate::task::{Kind, Notified, TaskRef};
+use crate::task::registry::{Ended, SWEEP_STEP};
+use crate::task::{Kind, Notified, Schedule, TaskRef, state};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
 use runtime_timers::Key;
@@ -45,6 +45,12 @@ const STUCK_SPINS: u32 = 150;
 const SMALL_POLLS: u64 = 6;
 const SMALL_STEAL: u64 = 20_000;
 const SMALL_POLL: u64 = 600;
+/// The same for tasks that had been polled before, if it came to no more than that so many times in a row: they are most likely talking to those that
+/// stay behind, which takes them back with the next message, and both sides fight for what they talk over.
+const SMALL_TALK_POLL: u64 = 5_000;
+const SMALL_TALKS: u32 = 3;
+/// Thefts in a row are not further apart than this.
+const IN_A_ROW: u64 = 200_000;
 /// How long a thief then waits before it searches again: about as long as a thread takes to wake.
 const NAP: u64 = 50_000;
 /// How many pushes in one poll may go by before the fence of `notify` is paid for again.
@@ -79,6 +85,18 @@ fn take_id(ids: &Cell<(u64, u64)>) -> u64 {
     next
 }
 
+/// Something stolen.
+#[derive(Clone, Copy)]
+struct Theft {
+    when: u64,
+    /// The thief's count of polls then.
+    polls: u64,
+    /// How long after the one before.
+    after: u64,
+    /// Whether the first of the tasks had been polled before.
+    of_woken: bool,
+}
+
 /// What the sentry sees in the last-in slots.
 enum Slots {
     Empty,
@@ -98,8 +116,12 @@ pub(crate) struct Worker {
     lifo_streak: Cell<u8>,
     /// Whether `Idle` counts this worker as searching.
     searching: Cell<bool>,
-    /// When this worker last stole something, and its count of polls then; until it has nothing to do again.
-    stolen_at: Cell<Option<(u64, u64)>>,
+    /// What this worker last stole, until it has nothing to do again.
+    theft: Cell<Option<Theft>>,
+    /// When the last theft was.
+    last_theft: Cell<u64>,
+    /// How many thefts in a row were small talk.
+    small_talks: Cell<u32>,
     /// Tasks pushed since the last look at who sleeps; 0 when nothing is owed.
     untold: Cell<u32>,
     /// The main future when it is ready, and how many tasks go before it. (Worker 0 of several only.)
@@ -176,7 +198,9 @@ impl Worker {
             tick: Cell::new(0),
             lifo_streak: Cell::new(0),
             searching: Cell::new(false),
-            stolen_at: Cell::new(None),
+            theft: Cell::new(None),
+            last_theft: Cell::new(0),
+            small_talks: Cell::new(0),
             untold: Cell::new(0),
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
@@ -289,8 +313,8 @@ impl Worker {
     #[inline]
     fn push_lifo(&self, task: Notified) {
         let slot = &self.shared.remotes[self.index].lifo;
-        // AcqRel: pairs with the swap that takes it out. Together with `is_watched` and the sentry's announcement SeqCst-like on
-        // account of the fence in `notify` and `announce_lookout`.
+        // SeqCst: pairs with the swap that takes it out, and is before the look at `is_watched` in the one order in which the sentry announces itself
+        // before it looks at the slots.
         let displaced = slot.swap(task.task().as_ptr(), SeqCst);
         match std::ptr::NonNull::new(displaced) {
             Some(displaced) => {
@@ -402,6 +426,43 @@ impl Worker {
         self.stop_searching();
         self.unlist_ended();
         self.hand_over();
+    }
+
+    /// Runs what is ready here, but not much more than [`sweep_some`](Self::sweep_some) makes ready at a time.
+    pub(crate) fn run_some(&self, deadline: u64) {
+        for _ in 0..2 * SWEEP_STEP {
+            let Some(task) = self.next_task() else { return };
+            self.run(task);
+            if self.is_over(deadline) {
+                return;
+            }
+        }
+    }
+
+    /// Makes the next few requests of the sweep; false when all have been made, or are being made by others.
+    pub(crate) fn sweep_some(&self) -> bool {
+        let mut tasks = Vec::new();
+        self.shared.sweep_on(self.index, &mut tasks);
+        let any = !tasks.is_empty();
+        for task in tasks {
+            let header = task.header();
+            if !self.shared.is_closing(header.kind()) || !header.state.has_started() {
+                continue;
+            }
+            if let Some(entry) = harness::sweep_and_take(&task) {
+                self.counters().local_pushes.up();
+                self.queue.push(entry);
+            }
+        }
+        if self.shared.workers() > 1 && self.queue.len() > 0 {
+            self.shared.notify();
+        }
+        any
+    }
+
+    /// Whether to look at what all workers share: when nothing is ready here, and now and then.
+    pub(crate) fn is_time_to_look(&self) -> bool {
+        self.ready() == 0 || self.tick.get().is_multiple_of(TIMER_INTERVAL)
     }
 
     /// Whether the deadline has passed; looked at now and then, also when there is always something to do.
@@ -523,8 +584,8 @@ impl Worker {
         match self.queue.shared() {
             Some(queue) => {
                 let task = self.shared.injector.steal_into(queue);
-                if task.is_some() && self.stolen_at.get().is_none() {
-                    self.note_theft();
+                if task.is_some() && self.theft.get().is_none() {
+                    self.note_theft(false);
                 }
                 if self.queue.len() > 0 && !self.searching.get() {
                     // On their way from one queue to the other they were in none, and may have been missed. (A searcher looks when it stops.)
@@ -597,6 +658,9 @@ impl Worker {
                 return;
             }
         }
+        if self.shared.has_unswept() && self.sweep_some() {
+            return;
+        }
         if !self.searching.get() {
             self.searching.set(self.shared.idle.begin_search());
             if self.searching.get() {
@@ -639,13 +703,17 @@ impl Worker {
 
     /// Whether what was last stolen, all of which has been done, was too small to be worth it. Asked once per theft.
     fn stole_little(&self) -> bool {
-        let Some((when, polls)) = self.stolen_at.take() else { return false };
-        let polls = self.counters().polls.get().wrapping_sub(polls);
-        if polls < SMALL_POLLS {
+        let Some(theft) = self.theft.take() else { return false };
+        let polls = self.counters().polls.get().wrapping_sub(theft.polls);
+        if polls < SMALL_POLLS && !theft.of_woken {
             return false;
         }
-        let took = self.shared.clock.now() - when;
-        took < SMALL_STEAL && took < SMALL_POLL * polls
+        let took = self.shared.clock.now() - theft.when;
+        let is_small = took < SMALL_STEAL;
+        let is_talk = is_small && theft.of_woken && took < SMALL_TALK_POLL * polls;
+        let before = if theft.after < IN_A_ROW { self.small_talks.get() } else { 0 };
+        self.small_talks.set(if is_talk { before + 1 } else { 0 });
+        is_small && polls >= SMALL_POLLS && took < SMALL_POLL * polls || self.small_talks.get() >= SMALL_TALKS
     }
 
     /// A pause between thefts: the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
@@ -658,8 +726,10 @@ impl Worker {
         }
     }
 
-    fn note_theft(&self) {
-        self.stolen_at.set(Some((self.shared.clock.now(), self.counters().polls.get())));
+    fn note_theft(&self, of_woken: bool) {
+        let (when, polls) = (self.shared.clock.now(), self.counters().polls.get());
+        let after = when.saturating_sub(self.last_theft.replace(when));
+        self.theft.set(Some(Theft { when, polls, after, of_woken }));
     }
 
     fn steal(&self) -> Option<Notified> {
@@ -671,7 +741,7 @@ impl Worker {
             let had = queue.len();
             let task = remote.stealer.as_ref()?.steal_into(queue)?;
             self.count_stolen(1 + queue.len().saturating_sub(had));
-            self.note_theft();
+            self.note_theft(task.header().state.load().has(state::STARTED));
             Some(task)
         })
     }
@@ -806,29 +876,23 @@ impl Worker {
         }
     }
 
-    /// Parks; true if somebody ended it, false when the time was up.
+    /// Parks until a moment in real time; true if somebody ended it, false when the time was up.
     fn park_until(&self, wake_at: u64) -> bool {
-        let parker = &self.shared.remotes[self.index].parker;
+        let clock = &self.shared.clock;
         let counters = self.counters();
-        if wake_at == u64::MAX {
-            self.set_resting(true);
-            parker.park_timeout(None);
-            self.set_resting(false);
-            counters.parks.up();
-            counters.wakes.up();
-            return true;
+        let now = clock.real_now();
+        if wake_at <= now {
+            self.timer_fired_at.set(now);
+            return false;
         }
-        let now = self.shared.clock.now();
-        let parked = wake_at > now;
-        if parked {
-            self.set_resting(true);
-            parker.park_timeout(Some(Duration::from_nanos(self.gather_timers(now, wake_at - now))));
-            self.set_resting(false);
-            counters.parks.up();
-        }
-        let then = self.shared.clock.now();
+        let span = (wake_at != u64::MAX).then(|| Duration::from_nanos(self.gather_timers(now, wake_at - now)));
+        counters.rest.set(true, now);
+        self.shared.remotes[self.index].parker.park_timeout(span);
+        let then = clock.real_now();
+        counters.rest.set(false, then);
+        counters.parks.up();
         let woken = then < wake_at;
-        if parked && woken {
+        if woken {
             counters.wakes.up();
         } else {
             self.timer_fired_at.set(then);

@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, LazyLock};
 
 use crate::loom::static_thread_local;
 use parking_lot::Mutex;
@@ -132,10 +132,22 @@ impl From<PanicError> for TaskError {
 /// assert_eq!(error.to_string(), "cancelled: no longer needed");
 /// ```
 #[derive(Clone, Default)]
-pub struct CancelledError(Option<Arc<Request>>);
+pub struct CancelledError(Origin);
 
-/// One request for cancellation, shared by all who see it: its address tells requests apart.
-pub(crate) struct Request {
+/// What a cancellation comes from.
+#[derive(Clone, Default)]
+enum Origin {
+    /// A request that nobody has to know again.
+    #[default]
+    Plain,
+    /// The shutdown. Nothing is shared, which all workers would write at once.
+    Sweep,
+    /// One request, shared by all who see it: its address tells it from others.
+    Request(Arc<Request>),
+}
+
+/// One request for cancellation.
+struct Request {
     /// What the requester said.
     message: Option<Box<str>>,
 }
@@ -143,23 +155,27 @@ pub(crate) struct Request {
 impl CancelledError {
     /// A cancellation with a message.
     pub fn new(message: impl Into<String>) -> Self {
-        Self(Some(Arc::new(Request { message: Some(message.into().into_boxed_str()) })))
+        Self(Origin::Request(Arc::new(Request { message: Some(message.into().into_boxed_str()) })))
     }
 
     /// A cancellation without a message.
     pub fn without_message() -> Self {
-        Self(None)
+        Self(Origin::Plain)
     }
 
     /// The message given with the request, if any.
     pub fn message(&self) -> Option<&str> {
-        self.0.as_deref()?.message.as_deref()
+        match &self.0 {
+            Origin::Request(request) => request.message.as_deref(),
+            Origin::Plain | Origin::Sweep => None,
+        }
     }
 
-    /// The request behind it, made when there is none yet: from then on all copies of `self` are told apart from
-    /// other requests.
-    pub(crate) fn identify(&mut self) -> &Arc<Request> {
-        self.0.get_or_insert_with(|| Arc::new(Request { message: None }))
+    /// From now on all copies of `self` are told apart from other requests.
+    pub(crate) fn identify(&mut self) {
+        if self.is_plain() {
+            self.0 = Origin::Request(Arc::new(Request { message: None }));
+        }
     }
 
     /// A cancellation of which all copies are one request.
@@ -196,18 +212,21 @@ impl CancelledError {
 
     /// The request that the shutdown makes to every task.
     pub(crate) fn sweep() -> Self {
-        static SWEEP: LazyLock<CancelledError> = LazyLock::new(|| CancelledError(None).identified());
-        SWEEP.clone()
+        Self(Origin::Sweep)
     }
 
     /// Whether both are the same request. Requests that were never identified are not the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        matches!((&self.0, &other.0), (Some(one), Some(two)) if Arc::ptr_eq(one, two))
+        match (&self.0, &other.0) {
+            (Origin::Request(one), Origin::Request(two)) => Arc::ptr_eq(one, two),
+            (Origin::Sweep, Origin::Sweep) => true,
+            _ => false,
+        }
     }
 
     /// Whether there is anything that a fresh cancellation would not have.
     pub(crate) fn is_plain(&self) -> bool {
-        self.0.is_none()
+        matches!(self.0, Origin::Plain)
     }
 }
 

@@ -117,9 +117,29 @@ impl TaskRef {
     ///
     /// # Safety
     ///
-    /// The caller owns a reference and hands it over (or wraps the result in `ManuallyDrop`).
+    /// The caller owns a reference and hands it over.
     pub(crate) unsafe fn from_raw(task: NonNull<Header>) -> Self {
         Self(task)
+    }
+
+    /// Uses somebody's reference without taking it over.
+    ///
+    /// # Safety
+    ///
+    /// That reference outlives the result.
+    pub(crate) unsafe fn borrow_raw(task: NonNull<Header>) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self(task))
+    }
+
+    /// Takes another reference.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive.
+    pub(crate) unsafe fn clone_raw(task: NonNull<Header>) -> Self {
+        // SAFETY: alive during the call, by the caller's promise.
+        let borrowed = unsafe { Self::borrow_raw(task) };
+        Self::clone(&borrowed)
     }
 
     pub(crate) fn as_raw(&self) -> NonNull<Header> {

@@ -4,7 +4,7 @@
 use super::cell::{self, Header};
 use super::cold::{Draining, Latest};
 use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
-use super::handle::TaskRef;
+use super::handle::{Ended, TaskRef};
 use super::state::{self, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
@@ -82,8 +82,9 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, attention: bool, 
 fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     // during the shutdown, what has had its first step is cancelled right after it.
     if first && scheduler.is_closing(task.header().kind()) {
-        // SAFETY: not complete, so the runtime's reference stands; `ManuallyDrop` gives none back.
-        sweep(&ManuallyDrop::new(unsafe { TaskRef::from_raw(task.task()) }));
+        // SAFETY: not complete, so the runtime's reference stands.
+        let borrowed = unsafe { TaskRef::borrow_raw(task.task()) };
+        sweep(&borrowed);
     }
     match task.header().state.end_poll(&task.header().path) {
         EndPoll::Idle => Ran::Done,
@@ -115,7 +116,7 @@ fn store_outcome(task: NonNull<Header>, ending: Option<TaskError>) -> bool {
 /// Sets `COMPLETE`, tells everybody, gives the runtime's reference back.
 fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     // SAFETY: the runtime's reference is given back at the end of this function only.
-    let task_ref = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
+    let task_ref = unsafe { TaskRef::borrow_raw(task) };
     let before = set_complete(task, is_value);
     run_hook(&task_ref);
     tell_joiner(task, before);
@@ -201,13 +202,15 @@ fn discard_outcome(task: NonNull<Header>, state: state::Snapshot, unread: impl F
         drop(discard().map_err(PanicError::new));
         return;
     }
+    // SAFETY: the caller's reference stands.
+    let has_panicked = matches!(unsafe { task.as_ref() }.ended(), Ended::Panicked);
     // SAFETY: (R3), by the caller.
-    let error = unsafe { cell::error_of(task) };
+    let panic = if has_panicked { unsafe { cell::error_of(task) } } else { None };
     // SAFETY: the caller's reference stands.
     let may_hold_failures = unsafe { cell::output_needs_drop(task) };
     let (dropped, inside) = if may_hold_failures { collect_unread(discard) } else { (discard(), Vec::new()) };
     let own = match dropped {
-        Ok(()) => error.filter(|error| matches!(error, TaskError::Panicked(_))),
+        Ok(()) => panic,
         Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
     };
     for error in own.into_iter().chain(inside.into_iter().map(TaskError::Panicked)) {
@@ -379,9 +382,17 @@ pub(crate) fn uncancel(header: &Header) -> u32 {
 
 /// The shutdown's request: made once per task.
 pub(crate) fn sweep(task: &TaskRef) {
+    if let Some(entry) = sweep_and_take(task) {
+        // SAFETY: the entry is the right and the duty to push.
+        unsafe { cell::schedule_task(entry.task()) };
+    }
+}
+
+/// As [`sweep`]; a task that was idle is not queued, but given to the caller, who has to run it.
+pub(crate) fn sweep_and_take(task: &TaskRef) -> Option<Notified> {
     let header = task.header();
     if header.state.set(state::SWEPT).has(state::SWEPT) {
-        return;
+        return None;
     }
     // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`): it has made the request, if it
     // came before the bit above, and else has left it to us.
@@ -392,9 +403,16 @@ pub(crate) fn sweep(task: &TaskRef) {
     });
     if known {
         header.state.count_another_request();
-    } else {
-        cancel(task, CancelledError::without_message());
+        return None;
     }
+    if header.kind().is_promise() {
+        cancel_promise(task, CancelledError::without_message());
+        return None;
+    }
+    let request = header.state.request();
+    let is_owed = matches!(request, Request::Recorded { wake: Wake::Submit, .. });
+    // SAFETY: the transition above owes the push.
+    is_owed.then(|| unsafe { Notified::new(task.as_raw()) })
 }
 
 /// Ends a task that is idle without polling it any more: the shutdown's last means. One that has been woken is left to

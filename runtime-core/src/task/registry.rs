@@ -10,7 +10,6 @@ use super::cell::Header;
 use super::handle::is_listed;
 use crate::spin::SpinLock;
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 /// A task's neighbours in its shard.
@@ -76,6 +75,8 @@ pub(crate) struct Shard(SpinLock<List>);
 
 struct List {
     first: Option<NonNull<Header>>,
+    /// Where the sweep goes on, which takes references to all in steps; `None` at its end, and as long as there is none.
+    unswept: Option<NonNull<Header>>,
     counts: Counts,
     /// No task is taken in any more.
     closed: bool,
@@ -121,6 +122,9 @@ impl List {
             Some(before) => with_links(before, |links| links.after = after),
             None => self.first = after,
         }
+        if self.unswept == Some(task) {
+            self.unswept = after;
+        }
         if let Some(after) = after {
             with_links(after, |links| links.before = before);
         }
@@ -133,6 +137,9 @@ impl List {
 
 /// How many tasks a step of a walk looks at under the lock: some ten microseconds. Picked out of thin air.
 const WALK_STEP: usize = 256;
+
+/// How many tasks whoever sweeps takes at a time. Picked out of thin air: the lock is then a small part, and they are still in the cache when they are run.
+pub(crate) const SWEEP_STEP: usize = 32;
 
 /// A walk through a shard in small steps, between which others use it.
 #[derive(Default)]
@@ -148,7 +155,7 @@ unsafe impl Send for List {}
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self(SpinLock::new(List { first: None, counts: Counts::default(), closed: false }))
+        Self(SpinLock::new(List { first: None, unswept: None, counts: Counts::default(), closed: false }))
     }
 
     /// Lists a task; false when the shard is closed.
@@ -211,6 +218,25 @@ impl Shard {
         self.0.lock().closed = true;
     }
 
+    /// Begins a sweep: all that are listed now, and stay so until their turn, are given by [`sweep_on`](Self::sweep_on). One at a time.
+    pub(crate) fn begin_sweep(&self) {
+        let mut list = self.0.lock();
+        list.unswept = list.first;
+    }
+
+    /// Adds references to the next tasks of the sweep, newest first; nothing at its end. Each task is given to one of those who ask.
+    pub(crate) fn sweep_on(&self, found: &mut Vec<TaskRef>) {
+        // The memory is got with nothing locked.
+        found.reserve(SWEEP_STEP);
+        let mut list = self.0.lock();
+        for _ in 0..SWEEP_STEP {
+            let Some(task) = list.unswept else { return };
+            // SAFETY: listed, so the runtime's reference stands.
+            found.push(unsafe { TaskRef::clone_raw(task) });
+            list.unswept = with_links(task, |links| links.after);
+        }
+    }
+
     /// References to all tasks that are listed, newest first.
     pub(crate) fn collect(&self) -> Vec<TaskRef> {
         // The memory is got with nothing locked; a few more tasks may have come when the lock is taken.
@@ -218,9 +244,8 @@ impl Shard {
         let list = self.0.lock();
         let mut next = list.first;
         while let Some(task) = next {
-            // SAFETY: listed, so the runtime's reference stands; `ManuallyDrop` gives none back.
-            let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
-            tasks.push(TaskRef::clone(&borrowed));
+            // SAFETY: listed, so the runtime's reference stands.
+            tasks.push(unsafe { TaskRef::clone_raw(task) });
             next = with_links(task, |links| links.after);
         }
         tasks
@@ -250,9 +275,8 @@ impl Shard {
             }
         }
         while let Some(task) = next.filter(|_| steps < WALK_STEP) {
-            // SAFETY: listed, so the runtime's reference stands; `ManuallyDrop` gives none back.
-            let borrowed = ManuallyDrop::new(unsafe { TaskRef::from_raw(task) });
-            walk.found.push(TaskRef::clone(&borrowed));
+            // SAFETY: listed, so the runtime's reference stands.
+            walk.found.push(unsafe { TaskRef::clone_raw(task) });
             walk.anchors.push(task);
             next = with_links(task, |links| links.after);
             steps += 1;

@@ -156,9 +156,8 @@ impl Sleep {
     fn begin(&mut self, worker: &Worker, cx: &Context<'_>) {
         let clock = &worker.shared().clock;
         let deadline = match self.what {
-            AFTER if self.value == 0 => 0,
-            AFTER => clock.after(self.value),
             _ if self.value == 0 => 0,
+            AFTER => clock.after(self.value),
             _ => clock.of_anchored(self.value),
         };
         // One that counts from now, or that was started a moment ago, is not due yet; should it become so meanwhile, the wheel fires it at once.

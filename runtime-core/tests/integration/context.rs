@@ -87,6 +87,10 @@ everywhere! {
             drop(said);
         });
         assert!(seen.await.is_err());
+        // The call has no order with the callbacks.
+        while all.lock().unwrap().len() < 3 {
+            yield_now().await;
+        }
         let mut values = all.lock().unwrap().clone();
         values.sort_unstable();
         assert_eq!(values, [1, 2, 3]);

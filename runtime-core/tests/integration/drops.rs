@@ -225,7 +225,7 @@ fn check_outcome(case: Case, outcome: &Result<Value, TaskError>) {
 }
 
 fn all_cases_on(workers: usize) {
-    quiet_panics();
+    install_panic_hook();
     let _watchdog = Watchdog::new();
     let engine = engine(workers);
     engine.handle().set_exception_handler(Some(|_: &ExceptionContext| {}));
@@ -255,24 +255,6 @@ fn all_cases_on(workers: usize) {
     }
 }
 
-fn text_of<'a>(info: &'a std::panic::PanicHookInfo<'_>) -> Option<&'a str> {
-    let payload = info.payload();
-    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-}
-
-/// The panics of these tests are many and intended.
-fn quiet_panics() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !text_of(info).is_some_and(|text| text.ends_with("as told")) {
-                before(info);
-            }
-        }));
-    });
-}
-
 #[test]
 fn every_combination_drops_everything_once_with_1_worker() {
     all_cases_on(1);
@@ -290,7 +272,7 @@ fn every_combination_drops_everything_once_with_8_workers() {
 
 #[test]
 fn what_is_left_at_the_end_of_a_runtime_is_dropped_once() {
-    quiet_panics();
+    install_panic_hook();
     for workers in [1, 2, 8] {
         for case in cases() {
             if case.handle != Handle::Dropped || case.when != When::BeforeThePoll {
@@ -318,7 +300,7 @@ fn what_is_left_at_the_end_of_a_runtime_is_dropped_once() {
 
 #[test]
 fn a_future_created_on_a_closed_runtime_is_dropped_once() {
-    quiet_panics();
+    install_panic_hook();
     let engine = engine(2);
     let handle = engine.handle();
     engine.close();

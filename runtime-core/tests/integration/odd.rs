@@ -132,6 +132,7 @@ everywhere! {
     async fn a_destructor_may_use_everything() {
         let made = Arc::new(Mutex::new(None));
         let place = Arc::clone(&made);
+        let (begun, has_begun) = event();
         let task = create_task(async move {
             let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
             let _guard = on_drop(move || {
@@ -144,9 +145,10 @@ everywhere! {
                 assert!(poll_once(&mut nap).is_pending());
                 *place.lock().unwrap() = Some(create_task(async { 8 }));
             });
+            begun.happen();
             sleep(Duration::MAX).await;
         });
-        yield_now().await;
+        has_begun.wait().await;
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
         let child = made.lock().unwrap().take().expect("made by the destructor");

@@ -37,6 +37,40 @@ fn r_07_r_08_leftovers_are_cancelled_once_and_waited_for() {
 }
 
 #[test]
+fn r_07_a_clean_up_that_blocks_its_worker_holds_up_no_other_request() {
+    for workers in [2, 8] {
+        let (sent, cleaned_up) = std::sync::mpsc::channel();
+        let mut cleaned_up = Some(cleaned_up);
+        run_and_close(workers, async move {
+            let others = 300;
+            let mut all_begun = Vec::new();
+            let mut task = |clean_up: Box<dyn FnOnce() + Send>| {
+                let (begun, has_begun) = event();
+                all_begun.push(has_begun);
+                drop(create_task(async move {
+                    begun.happen();
+                    catch_cancelled(pending::<()>()).await.unwrap_err();
+                    clean_up();
+                }));
+            };
+            for place in 0..=others {
+                if place == others / 2 {
+                    // Its worker is lost until all others have cleaned up.
+                    let cleaned_up = cleaned_up.take().unwrap();
+                    task(Box::new(move || (0..others).for_each(|_| cleaned_up.recv().unwrap())));
+                } else {
+                    let sent = sent.clone();
+                    task(Box::new(move || sent.send(()).unwrap()));
+                }
+            }
+            for has_begun in all_begun {
+                has_begun.wait().await;
+            }
+        });
+    }
+}
+
+#[test]
 fn r_09_failures_during_the_shutdown_are_reported() {
     for workers in [1, 2, 8] {
         let reports = Trace::default();

@@ -2,10 +2,11 @@
 
 use futures::channel::oneshot;
 use runtime_core::{Config, Engine};
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, Once, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(crate) struct Watchdog(Option<mpsc::Sender<()>>);
 impl Watchdog {
     pub(crate) fn new() -> Self {
         let name = String::from(std::thread::current().name().unwrap_or("a test"));
-        let seconds = std::env::var("TEST_HANG_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(120);
+        let seconds = std::env::var("TEST_HANG_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
         let (alive, ended) = mpsc::channel::<()>();
         std::thread::spawn(move || {
             if ended.recv_timeout(Duration::from_secs(seconds)) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -205,6 +206,30 @@ impl Wake for CountingWaker {
 /// Polls a future once with a waker that does nothing.
 pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Where the last panic on this thread was. Its hook, once installed, says nothing about panics that end in "as told".
+///
+/// One hook for all tests, and never taken away: while one of them exchanged it, another one's panic would find none.
+pub(crate) fn place_of_last_panic() -> Option<String> {
+    install_panic_hook();
+    LAST_PANIC.with(|last| last.take())
+}
+
+thread_local! { static LAST_PANIC: Cell<Option<String>> = const { Cell::new(None) } }
+
+pub(crate) fn install_panic_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            // A thread that is being torn down has no place for it.
+            let _ = LAST_PANIC.try_with(|last| last.set(info.location().map(|place| String::from(place.file()))));
+            if !info.payload_as_str().is_some_and(|text| text.ends_with("as told")) {
+                print(info);
+            }
+        }));
+    });
 }
 
 /// The message of a panic.

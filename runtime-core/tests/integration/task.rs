@@ -261,22 +261,12 @@ fn the_creation_place_is_the_callers() {
 
 #[test]
 fn documented_panics_blame_the_caller() {
-    use std::sync::{Arc, Mutex};
-    let place = Arc::new(Mutex::new(None));
-    let seen = Arc::clone(&place);
-    let before = std::panic::take_hook();
-    let here = std::thread::current().id();
-    std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().id() == here {
-            *seen.lock().unwrap() = info.location().map(|place| String::from(place.file()));
-        }
-    }));
+    install_panic_hook();
     for misuse in [|| drop(create_task(async {})), || drop(Handle::current()), || drop(spawn(async {}))] {
         panic_message(misuse);
-        let file = place.lock().unwrap().take().unwrap();
+        let file = place_of_last_panic().unwrap();
         assert!(file.ends_with("task.rs"), "{file}");
     }
-    std::panic::set_hook(before);
 }
 
 #[test]

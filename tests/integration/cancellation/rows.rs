@@ -29,7 +29,7 @@ fn c_11_a_task_that_cancels_itself_is_cancelled_at_the_first_suspension_of_any_w
             let task = create_task(async move {
                 current_task().unwrap().cancel_with("own");
                 match word {
-                    0 => drop(timeout(Duration::from_secs(60), forever()).await),
+                    0 => drop(timeout(Duration::from_secs(3600), forever()).await),
                     1 => drop(gather([forever()]).await),
                     2 => drop(create_task(forever()).await),
                     3 => drop(TaskGroup::<()>::scope(async |_| Ok(forever().await)).await),
@@ -74,14 +74,15 @@ fn c_22_the_message_goes_along_a_chain_of_words() {
         let task = create_task(async {
             let group = TaskGroup::<()>::scope(async |group| {
                 group.create_task(async {
-                    drop(timeout(Duration::from_secs(60), gather([create_task(leaf).map(drop)])).await)
+                    // Made by the child of the gather, so that it awaits the leaf when the leaf has begun.
+                    let child = async { drop(create_task(leaf).await) };
+                    drop(timeout(Duration::from_secs(3600), gather([child])).await)
                 });
                 Ok(())
             });
             group.await.unwrap();
         });
         received(started).await;
-        passes(5).await;
         task.cancel_with("why");
         assert_eq!(cancellation(task.await).message(), Some("why"));
         assert_eq!(message.await.unwrap().as_deref(), Some("why"));

@@ -273,7 +273,7 @@ fn rule_6_a_task_that_swallows_gives_its_value_and_shield_cuts_the_link() {
 fn rule_7_a_timeout_converts_its_own_request_only() {
     everywhere(async || {
         let task = begun(async {
-            let body = timeout(Duration::from_secs(60), forever());
+            let body = timeout(Duration::from_secs(3600), forever());
             catch_cancelled(timeout(ms(1), body)).await
         })
         .await;

@@ -217,11 +217,13 @@ fn tg_15_a_sibling_that_swallows_is_waited_for_and_never_asked_twice() {
 fn tg_16_a_body_that_awaits_the_failing_child_sees_the_cancellation() {
     everywhere(async || {
         let result = TaskGroup::scope(async |group| {
+            let (go, wait) = signal();
             let child = group.create_task(async {
-                passes(2).await;
+                received(wait).await;
                 Err::<(), _>("failed")
             });
-            let seen = catch_cancelled(child).await;
+            // It fails when it is awaited already, but not before.
+            let seen = catch_cancelled(futures::future::join(child, forever_from(go))).await;
             assert!(seen.is_err(), "not the outcome of the child");
             Ok(())
         })

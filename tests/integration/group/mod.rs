@@ -8,8 +8,8 @@ mod size;
 mod success;
 
 use crate::support::{
-    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal,
-    under_load,
+    Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, forever_from, let_go, ms, passes, received,
+    send, signal, under_load,
 };
 use futures::FutureExt;
 use runtime::{

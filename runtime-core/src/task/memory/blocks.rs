@@ -162,7 +162,7 @@ pub(crate) unsafe fn free<T>(place: NonNull<T>) {
     let kept = MAGAZINES.try_with(|magazines| unsafe { magazines.0[class].keep(class, block) });
     if kept.is_err() {
         // SAFETY: as above.
-        unsafe { depot::put_one(class, block) };
+        unsafe { depot::put_one(block) };
     }
 }
 

@@ -134,7 +134,7 @@ pub(super) fn put(class: usize, chain: Chain) {
     // Relaxed, here and above: a bound that may be missed by what is under way.
     if KEEPS.fetch_add(bytes, Relaxed) + bytes > KEPT {
         KEEPS.fetch_sub(bytes, Relaxed);
-        return give_back(class, chain);
+        return give_back(chain);
     }
     DEPOT[class].lock().push(chain);
 }
@@ -143,15 +143,15 @@ pub(super) fn put(class: usize, chain: Chain) {
 ///
 /// # Safety
 ///
-/// It came from `take` of this class, and nobody uses it.
-pub(super) unsafe fn put_one(class: usize, block: NonNull<FreeBlock>) {
+/// It came from `take`, and nobody uses it.
+pub(super) unsafe fn put_one(block: NonNull<FreeBlock>) {
     // SAFETY: large enough, aligned, and the caller's to overwrite.
     unsafe { block.write(FreeBlock { next: None, next_chain: None }) };
-    give_back(class, Chain { first: block, len: 1 });
+    give_back(Chain { first: block, len: 1 });
 }
 
 /// Gives the blocks of a chain back to their chunks, in as few steps as there are runs from the same chunk.
-fn give_back(class: usize, chain: Chain) {
+fn give_back(chain: Chain) {
     let mut next = Some(chain.first);
     let mut run: Option<(NonNull<Chunk>, usize)> = None;
     while let Some(block) = next {
@@ -167,7 +167,6 @@ fn give_back(class: usize, chain: Chain) {
         };
     }
     run.into_iter().for_each(|(chunk, len)| release(chunk, len));
-    debug_assert!(class < CLASSES);
 }
 
 fn chunk_of(block: NonNull<FreeBlock>) -> NonNull<Chunk> {
@@ -198,7 +197,7 @@ pub(super) fn clear() {
         };
         while let Some(chain) = chains.pop() {
             KEEPS.fetch_sub(chain.len * size_of_class(class), Relaxed);
-            give_back(class, chain);
+            give_back(chain);
         }
         while let Some(chunk) = chunks {
             // SAFETY: taken off the list, so ours as far as the lock guards it; alive because of what is uncut.

@@ -401,13 +401,16 @@ impl<E: Send + 'static> TaskGroup<E> {
         self.abort_but(failed, &CancelledError::without_message());
     }
 
-    /// Waits until no child is left. A request from outside is passed to the children, the first time, and given. With `request`, which the
-    /// body has got, the wait holds from the beginning: what unwinds in another branch of a `join!` must not drop it.
+    /// Waits until no child is left. A request from outside is passed to the children, the first time, and given. `request`
+    /// is the one that the body has got.
+    ///
+    /// The wait of an aborting group holds from the beginning: what unwinds in another branch of a `join!` must not drop it.
     async fn wait_for_children(&self, request: Option<CancelledError>) -> Option<CancelledError> {
         let no_child = std::future::poll_fn(|cx| {
             awaiting_tasks(cx, "group", &mut (), |()| self.shared.children(), |(), cx| self.shared.poll_no_child(cx))
         });
-        intercept(no_child, |_, request| self.abort_by(request)).already(request).await.cancelled
+        let told = intercept(no_child, |_, request| self.abort_by(request)).holding(self.shared.is_aborting()).await;
+        request.or(told.cancelled)
     }
 
     /// Decides what the scope returns. `entry` is how many requests had come from outside when it was entered.
@@ -570,6 +573,10 @@ impl<E> Shared<E> {
         state.phase = Phase::Aborting;
         state.request = Some(request.clone());
         Some((state.children.values().cloned().collect(), state.body.take()))
+    }
+
+    fn is_aborting(&self) -> bool {
+        self.0.lock().phase == Phase::Aborting
     }
 
     /// Notes a failure; gives it back when the scope was dropped, so that nobody will read it.

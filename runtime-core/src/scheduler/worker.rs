@@ -1,32 +1,30 @@
-//! One worker: its loop, its search for work, its sleep. The loop is `run_until`; all else serves it.
+//! One worker and its loop, which is `run_until`; all else serves it. What it does when nothing is ready is in [`rest`].
+
+mod rest;
 
 use super::park::TimerSlack;
 use super::queue::{LocalQueue, Random};
-use super::{Life, Remote, SENTRY_GRACE, Shared};
+use super::{Life, SENTRY_GRACE, Shared};
 use crate::current::{self, Running};
 use crate::loom::static_thread_local;
 use crate::observe::counters::Counters;
 use crate::observe::debug::Watched;
 use crate::task::harness::{self, Ran};
 use crate::task::registry::{Ended, SWEEP_STEP};
-use crate::task::{Kind, Notified, Schedule, TaskRef, state};
+use crate::task::{Kind, Notified, Schedule, TaskRef};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
+use rest::Theft;
 use runtime_timers::Key;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::task::Waker;
-use std::time::Duration;
 
 /// Every so many polls the injector comes before the own queue. A prime, so that it does not fall into step with
 /// the program; picked out of thin air (Go and Tokio take the same).
 const INJECTOR_INTERVAL: u32 = 61;
-/// Sleeps of a worker with many timers that follow upon each other are at least this long, in nanoseconds. About what a sleep and a wake cost.
-const GATHER: u64 = 50_000;
-/// So many timers are many.
-const MANY_TIMERS: u64 = 64;
 /// Every so many polls the clock is read for the own timers: 25 ns spread over as many polls.
 const TIMER_INTERVAL: u32 = 16;
 /// How many tasks may come out of the last-in slot in a row before the queue has its turn.
@@ -35,24 +33,6 @@ const LIFO_STREAK: u8 = 3;
 const EAGER_DEPTH: u32 = 64;
 /// Ids are taken from the process's counter in blocks of this size.
 const ID_BLOCK: u64 = 64;
-/// How long the sentry goes on looking at the last-in slots when nothing happens there, and how often it does.
-const WATCH_ROUNDS: u32 = 3;
-const WATCH_PERIOD: u64 = 1_000_000;
-/// A poll in which nothing moves for so many spins is long enough that taking its last-in task costs nothing (about 5 µs).
-const STUCK_SPINS: u32 = 150;
-/// What was stolen was too small to be worth the trip if it came to at least so many polls, took less than `SMALL_STEAL` in all, and less than
-/// `SMALL_POLL` per poll. A stolen task costs both sides about 300 ns in cache lines that change cores.
-const SMALL_POLLS: u64 = 6;
-const SMALL_STEAL: u64 = 20_000;
-const SMALL_POLL: u64 = 600;
-/// The same for tasks that had been polled before, if it came to no more than that so many times in a row: they are most likely talking to those that
-/// stay behind, which takes them back with the next message, and both sides fight for what they talk over.
-const SMALL_TALK_POLL: u64 = 5_000;
-const SMALL_TALKS: u32 = 3;
-/// Thefts in a row are not further apart than this.
-const IN_A_ROW: u64 = 200_000;
-/// How long a thief then waits before it searches again: about as long as a thread takes to wake.
-const NAP: u64 = 50_000;
 /// How many pushes in one poll may go by before the fence of `notify` is paid for again.
 const PUSHES_PER_NOTIFY: u32 = 16;
 
@@ -83,27 +63,6 @@ fn take_id(ids: &Cell<(u64, u64)>) -> u64 {
     }
     ids.set((next + 1, end));
     next
-}
-
-/// Something stolen.
-#[derive(Clone, Copy)]
-struct Theft {
-    when: u64,
-    /// The thief's count of polls then.
-    polls: u64,
-    /// How long after the one before.
-    after: u64,
-    /// Whether the first of the tasks had been polled before.
-    of_woken: bool,
-}
-
-/// What the sentry sees in the last-in slots.
-enum Slots {
-    Empty,
-    /// There is something in one, and its owner is at work.
-    InUse,
-    /// This one's owner was stuck.
-    Taken(Notified),
 }
 
 pub(crate) struct Worker {
@@ -643,291 +602,6 @@ impl Worker {
             }
         }
         any
-    }
-
-    // Searching and sleeping.
-
-    /// Nothing is ready here: searches elsewhere, then sleeps.
-    fn rest(&self, deadline: u64, done: &impl Fn() -> bool) {
-        if self.shared.workers() == 1 {
-            return self.rest_alone(deadline, done);
-        }
-        if !self.ended.is_empty() {
-            self.unlist_ended();
-            if done() {
-                return;
-            }
-        }
-        if self.shared.has_unswept() && self.sweep_some() {
-            return;
-        }
-        if !self.searching.get() {
-            self.searching.set(self.shared.idle.begin_search());
-            if self.searching.get() {
-                self.counters().searches.up();
-            }
-        }
-        if self.stole_little() && self.searching.get() {
-            self.nap();
-            self.napped.set(true);
-            // Everything is looked at again, the injector too, before this comes back.
-            return;
-        }
-        if self.searching.get()
-            && let Some(task) = self.steal()
-        {
-            return self.run(task);
-        }
-        if !self.fire_timers() {
-            self.sleep(deadline, done);
-        }
-    }
-
-    /// The searcher has found work, or gives up looking because it stops altogether.
-    #[inline]
-    fn stop_searching(&self) {
-        if !self.searching.replace(false) {
-            return;
-        }
-        let napped = self.napped.replace(false);
-        if self.shared.idle.end_search() && self.shared.has_work() {
-            // The last searcher passes the duty on: at once, or, for work that was too small for two before, to the sentry, who comes if this worker
-            // does not get done with it within a millisecond.
-            match napped {
-                false => self.shared.notify(),
-                true if !self.shared.idle.is_watched() => self.shared.call_sentry(),
-                true => {}
-            }
-        }
-    }
-
-    /// Whether what was last stolen, all of which has been done, was too small to be worth it. Asked once per theft.
-    fn stole_little(&self) -> bool {
-        let Some(theft) = self.theft.take() else { return false };
-        let polls = self.counters().polls.get().wrapping_sub(theft.polls);
-        if polls < SMALL_POLLS && !theft.of_woken {
-            return false;
-        }
-        let took = self.shared.clock.now() - theft.when;
-        let is_small = took < SMALL_STEAL;
-        let is_talk = is_small && theft.of_woken && took < SMALL_TALK_POLL * polls;
-        let before = if theft.after < IN_A_ROW { self.small_talks.get() } else { 0 };
-        self.small_talks.set(if is_talk { before + 1 } else { 0 });
-        is_small && polls >= SMALL_POLLS && took < SMALL_POLL * polls || self.small_talks.get() >= SMALL_TALKS
-    }
-
-    /// A pause between thefts: the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
-    /// nobody else is woken for what is pushed, and it looks at all queues afterwards; so what is behind a poll that never ends waits for a nap longer.
-    fn nap(&self) {
-        let now = self.shared.clock.now();
-        let wake_at = self.timers().next().min(now + NAP);
-        if wake_at > now {
-            self.shared.remotes[self.index].parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
-        }
-    }
-
-    fn note_theft(&self, of_woken: bool) {
-        let (when, polls) = (self.shared.clock.now(), self.counters().polls.get());
-        let after = when.saturating_sub(self.last_theft.replace(when));
-        self.theft.set(Some(Theft { when, polls, after, of_woken }));
-    }
-
-    fn steal(&self) -> Option<Notified> {
-        let queue = self.queue.shared()?;
-        let workers = self.shared.workers();
-        let start = self.random.below(workers);
-        (0..workers).map(|step| (start + step) % workers).filter(|victim| *victim != self.index).find_map(|victim| {
-            let remote = &self.shared.remotes[victim];
-            let had = queue.len();
-            let task = remote.stealer.as_ref()?.steal_into(queue)?;
-            self.count_stolen(1 + queue.len().saturating_sub(had));
-            self.note_theft(task.header().state.load().has(state::STARTED));
-            Some(task)
-        })
-    }
-
-    fn count_stolen(&self, entries: usize) {
-        self.counters().steals.up();
-        self.counters().stolen.add(entries as u64);
-    }
-
-    /// Whether there is a reason not to sleep. Looked at after `fall_asleep`, whose fence makes this complete.
-    fn must_not_sleep(&self, done: &impl Fn() -> bool) -> bool {
-        done()
-            || self.shared.has_work()
-            || self.index == 0 && self.shared.has_pinned()
-            || self.index != 0 && self.shared.life() == Life::Closed
-    }
-
-    fn sleep(&self, deadline: u64, done: &impl Fn() -> bool) {
-        let idle = &self.shared.idle;
-        let asleep = idle.fall_asleep(self.index, self.searching.replace(false));
-        let mut sentry = asleep.sentry;
-        let mut rounds = 0;
-        let mut found = None;
-        while !self.must_not_sleep(done) {
-            let mut wake_at = self.timers().next().min(deadline);
-            if sentry {
-                wake_at = self.announce(wake_at, rounds);
-                // After the announcement, on account of which others may have kept silent: queues and slots once more.
-                if self.shared.has_work() {
-                    break;
-                }
-                match self.look_at_slots() {
-                    Slots::Empty => {}
-                    Slots::Taken(task) => {
-                        found = Some(task);
-                        break;
-                    }
-                    Slots::InUse if rounds > 0 => {}
-                    Slots::InUse => {
-                        // Not to be left alone: its owner may be getting stuck just now.
-                        rounds = WATCH_ROUNDS;
-                        continue;
-                    }
-                }
-            }
-            let timed_out = !self.park_until(wake_at);
-            if !idle.is_asleep(self.index) {
-                break;
-            }
-            let now = self.shared.clock.now();
-            if self.timers().next() <= now || now >= deadline {
-                break;
-            }
-            if !sentry {
-                sentry = idle.take_post(self.index);
-            }
-            rounds = if timed_out { rounds.saturating_sub(1) } else { WATCH_ROUNDS };
-            if sentry && self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE) <= now {
-                break;
-            }
-        }
-        let work = self.shared.has_work();
-        if !idle.wake_self(self.index, work) || work {
-            self.searching.set(true);
-        }
-        if sentry {
-            self.leave_post();
-        } else {
-            self.pass_the_call_on();
-        }
-        match found {
-            Some(task) => self.run(task),
-            None => {
-                self.fire_timers();
-            }
-        }
-    }
-
-    /// As the sentry: says when it looks next.
-    fn announce(&self, own: u64, rounds: u32) -> u64 {
-        let others = self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE);
-        let watch = if rounds > 0 { self.shared.clock.now() + WATCH_PERIOD } else { u64::MAX };
-        let at = own.min(others).min(watch);
-        self.shared.idle.announce_lookout(at, rounds > 0);
-        // Timers armed before the announcement became visible.
-        at.min(self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE))
-    }
-
-    /// As the sentry: takes the last-in task of a worker that is stuck in a poll.
-    fn look_at_slots(&self) -> Slots {
-        let mut slots = Slots::Empty;
-        for (index, remote) in self.shared.remotes.iter().enumerate() {
-            if index == self.index || remote.lifo.load(Relaxed).is_null() {
-                continue;
-            }
-            let polls = remote.counters.polls.get();
-            for _ in 0..STUCK_SPINS {
-                std::hint::spin_loop();
-            }
-            if remote.counters.polls.get() == polls
-                && let Some(task) = self.shared.take_lifo(index)
-            {
-                self.count_stolen(1);
-                return Slots::Taken(task);
-            }
-            slots = Slots::InUse;
-        }
-        slots
-    }
-
-    /// No longer the sentry. Whoever kept silent because of this one's announcement has to be looked after by another, also by one
-    /// who has the post by now: what this one announced last may have stood over that one's announcement.
-    fn leave_post(&self) {
-        self.shared.idle.announce_lookout(u64::MAX, false);
-        let waits = |remote: &Remote| remote.timers.next() != u64::MAX || !remote.lifo.load(Relaxed).is_null();
-        if self.shared.remotes.iter().any(|remote| waits(remote)) {
-            self.shared.call_sentry();
-        }
-    }
-
-    /// No longer asleep, and not the sentry: may have been called to become it (`call_sentry`) at the moment in which it was woken for
-    /// something else. Then another sleeper has to come instead.
-    fn pass_the_call_on(&self) {
-        let idle = &self.shared.idle;
-        let waits = |remote: &Remote| {
-            !remote.lifo.load(Relaxed).is_null() && !idle.is_watched()
-                || remote.timers.next() != u64::MAX
-                    && idle.lookout_is_later_than(remote.timers.next().saturating_add(SENTRY_GRACE))
-        };
-        if idle.any_asleep() && self.shared.remotes.iter().any(|remote| waits(remote)) {
-            self.shared.call_sentry();
-        }
-    }
-
-    /// Parks until a moment in real time; true if somebody ended it, false when the time was up.
-    fn park_until(&self, wake_at: u64) -> bool {
-        let clock = &self.shared.clock;
-        let counters = self.counters();
-        let now = clock.real_now();
-        if wake_at <= now {
-            self.timer_fired_at.set(now);
-            return false;
-        }
-        let span = (wake_at != u64::MAX).then(|| Duration::from_nanos(self.gather_timers(now, wake_at - now)));
-        counters.rest.set(true, now);
-        self.shared.remotes[self.index].parker.park_timeout(span);
-        let then = clock.real_now();
-        counters.rest.set(false, then);
-        counters.parks.up();
-        let woken = then < wake_at;
-        if woken {
-            counters.wakes.up();
-        } else {
-            self.timer_fired_at.set(then);
-        }
-        woken
-    }
-
-    /// How long to sleep until a timer: a little longer if the last one has only just ended a sleep and there are many, so that one sleep does for
-    /// several. (Measured on 100,000 sleeps that end 2 µs apart: see docs/performance.md.)
-    fn gather_timers(&self, now: u64, span: u64) -> u64 {
-        let dense = now.saturating_sub(self.timer_fired_at.get()) < GATHER && self.timers().pending() >= MANY_TIMERS;
-        if dense { span.max(GATHER) } else { span }
-    }
-
-    /// Sleeping without colleagues: the injector, the timers, or the end.
-    fn rest_alone(&self, deadline: u64, done: &impl Fn() -> bool) {
-        let next = self.timers().next().min(deadline);
-        if self.shared.clock.is_virtual() && next != u64::MAX && self.shared.outside.load(Acquire) == 0 {
-            self.shared.clock.advance_to(next);
-            // Nothing fires if it was the deadline of a timer that has been cancelled: then the next one is looked up.
-            self.fire_timers();
-            return;
-        }
-        if self.fire_timers() {
-            return;
-        }
-        let _ = self.shared.idle.fall_asleep(self.index, false);
-        if !self.must_not_sleep(done) {
-            let wake_at = if self.shared.clock.is_virtual() { u64::MAX } else { next };
-            self.park_until(wake_at);
-        }
-        if !self.shared.idle.wake_self(self.index, false) {
-            // With one worker nobody needs to know who searches.
-            let _ = self.shared.idle.end_search();
-        }
     }
 
     /// Takes what is queued anywhere, in no order: for the end of the runtime.

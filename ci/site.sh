@@ -3,23 +3,17 @@
 #
 #   ci/site.sh            all of it
 #   ci/site.sh book       without the reference, which takes longest
+#   ci/site.sh pages      only looks whether each page of `docs/` has a place in the book
 #
-# Needs mdbook: one that is installed, or it is built into target/tools.
+# All but the last needs mdbook: one that is installed, or it is built into target/tools.
 set -eu
 cd "$(dirname "$0")/.."
-
-if ! command -v mdbook >/dev/null; then
-    PATH=$PWD/target/tools/bin:$PATH
-    export PATH
-    command -v mdbook >/dev/null ||
-        cargo install mdbook --locked --no-default-features --features search --root target/tools
-fi
 
 source=target/site-source
 rm -rf $source target/site
 mkdir -p $source/pages
 cp ci/site/book.toml ci/site/site.css $source/
-cp docs/*.md $source/pages/
+cp -r docs/*.md docs/performance $source/pages/
 
 # Pages from elsewhere. Links between files become links between pages; those to sources go, and their text stays.
 sed 's|](docs/\([a-z-]*\.md\))|](\1)|g; s|(README\.md)|(reference.md)|g' README.md >$source/pages/introduction.md
@@ -32,7 +26,7 @@ sed -i \
     -e 's|(\(\.\./\)*CONTRIBUTING\.md)|(contributing.md)|g' \
     -e 's|(\(\.\./\)*CHANGELOG\.md)|(changelog.md)|g' \
     -e 's|(docs/README\.md)|(reference.md)|g' \
-    -e 's#\[\([^]]*\)\](\(\.\./\)*\(examples\|benches\|ci\|runtime-[a-z]*\|src\|tests\)/[^)]*)#\1#g' \
+    -e 's#\[\([^]]*\)\](\(\.\./\)*\(examples\|benches\|ci\|runtime-[a-z]*\|src\|tests\|works-with\)/[^)]*)#\1#g' \
     $source/pages/*.md
 
 cat >$source/pages/reference.md <<'END'
@@ -70,6 +64,7 @@ primitives.md Channels and locks
 works-with.md Other libraries
 testing.md Tests
 debugging.md Seeing inside
+console.md tokio-console
 performance.md Performance
 reference.md Reference
 # Behind it
@@ -88,6 +83,15 @@ for page in $source/pages/*.md; do
         exit 1
     }
 done
+
+[ "${1-all}" != pages ] || exit 0
+
+if ! command -v mdbook >/dev/null; then
+    PATH=$PWD/target/tools/bin:$PATH
+    export PATH
+    command -v mdbook >/dev/null ||
+        cargo install mdbook --locked --no-default-features --features search --root target/tools
+fi
 
 mdbook build $source
 if [ "${1-all}" = all ]; then

@@ -55,6 +55,10 @@ impl<K: TaskLike> AsCompleted<K> {
     ///
     /// When called outside of a runtime.
     ///
+    /// # Cancellation
+    ///
+    /// As [`as_completed`].
+    ///
     /// # Examples
     ///
     /// ```

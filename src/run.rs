@@ -444,7 +444,8 @@ impl RunnerBuilder {
     }
 
     /// How many workers, the thread that calls `run` included. The default is the environment variable `RUNTIME_WORKERS`, else the
-    /// number of processors; with [`virtual_time`](Self::virtual_time) or a [`seed`](Self::seed) it is 1.
+    /// number of processors; with [`virtual_time`](Self::virtual_time) or a [`seed`](Self::seed) it is 1. With 1, tasks get on only while a thread is
+    /// in `run` or `run_forever`.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self

@@ -4,6 +4,7 @@ use crate::pool::{self, Job, Refusal, Shift};
 use runtime_core::{Context, ExceptionContext, Handle, OutsideWork, PanicError, Promise, Task, TaskRef};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use tracing::Span;
 
 /// Runs a blocking function on a thread of the current runtime's pool; the task ends with what it returns.
 ///
@@ -157,8 +158,25 @@ where
     let (promise, task) = handle.create_thread_promise();
     let outside = handle.outside_work();
     let pool = pool::of(&handle);
-    pool.submit(Box::new(Call { function, promise, context: Context::current(), about: About { handle, outside } }));
+    let about = About { span: span::<F>(&task), handle, outside };
+    pool.submit(Box::new(Call { function, promise, context: Context::current(), about }));
     task
+}
+
+/// The span of a function, as those of tasks: with the names and fields that tokio-console reads.
+fn span<F>(task: &TaskRef) -> Span {
+    let place = task.location();
+    tracing::trace_span!(
+        target: "runtime::task",
+        parent: None,
+        "runtime.spawn",
+        kind = "blocking",
+        task.id = u64::from(task.id()),
+        size.bytes = size_of::<F>(),
+        loc.file = place.file(),
+        loc.line = place.line(),
+        loc.col = place.column(),
+    )
 }
 
 /// A function on its way to a thread.
@@ -173,6 +191,8 @@ struct Call<F, T> {
 
 /// What outlives the function.
 struct About {
+    /// Entered while the function runs.
+    span: Span,
     /// Where panics are reported that belong to nobody.
     handle: Handle,
     /// Keeps a virtual clock still until the result is where it belongs.
@@ -204,7 +224,7 @@ where
 impl About {
     /// Runs code of a user that has nobody to panic for; then the outside work is over.
     fn contain(self, message: &str, code: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.span.in_scope(code))) {
             let report = ExceptionContext::new(message).with_error(PanicError::new(payload));
             self.handle.call_exception_handler(&report);
         }

@@ -88,8 +88,12 @@ mod unix {
                 Err(_) => {}
             }
         }
-        let unknown =
-            format!("process {process} does not answer: is it there, and was it started with RUNTIME_INSPECT=socket?");
+        let is_gone = user.is_err() && Path::new("/proc/self").exists();
+        let unknown = if is_gone {
+            format!("there is no process {process}")
+        } else {
+            format!("process {process} does not answer: was it started with RUNTIME_INSPECT=socket?")
+        };
         Err(last.map_or_else(
             || io::Error::new(io::ErrorKind::NotFound, unknown),
             |error| io::Error::new(error.kind(), format!("process {process} is another user's: {error}")),

@@ -115,8 +115,8 @@ struct Answer {
 #[cfg_attr(not(unix), expect(dead_code, reason = "nobody can ask"))]
 fn answer(question: &str) -> Option<Answer> {
     let show: fn(&mut Answer, &Handle) = match question {
-        "ps" => |answer, handle| answer.show(&picture(handle), |graph| graph.table().to_string()),
-        "pstree" => |answer, handle| answer.show(&picture(handle), CallGraph::to_string),
+        "ps" => |answer, handle| answer.show(handle, |graph| graph.table().to_string()),
+        "pstree" => |answer, handle| answer.show(handle, CallGraph::to_string),
         "stats" => |answer, handle| answer.text.push_str(&stats(handle)),
         _ => return None,
     };
@@ -134,16 +134,20 @@ fn answer(question: &str) -> Option<Answer> {
 }
 
 impl Answer {
-    fn show(&mut self, graph: &CallGraph, text: fn(&CallGraph) -> String) {
-        self.text.push_str(&text(graph));
+    /// With stacks, unless that would disturb too many.
+    fn show(&mut self, handle: &Handle, text: fn(&CallGraph) -> String) {
+        let mut graph = handle.call_graph();
+        if graph.tasks().len() > MOST_STACKS {
+            let _ = writeln!(
+                self.text,
+                "more than {MOST_STACKS} tasks: they are not asked for their stacks, nor which promises and foreign futures they await"
+            );
+        } else {
+            graph = handle.blocking_call_graph(PATIENCE);
+        }
+        self.text.push_str(&text(&graph));
         self.cycles |= !graph.cycles().is_empty();
     }
-}
-
-/// With stacks, unless that would disturb too many.
-fn picture(handle: &Handle) -> CallGraph {
-    let graph = handle.call_graph();
-    if graph.tasks().len() > MOST_STACKS { graph } else { handle.blocking_call_graph(PATIENCE) }
 }
 
 fn stats(handle: &Handle) -> String {

@@ -60,7 +60,9 @@ struct Server {
 
 impl Server {
     fn new() -> io::Result<Self> {
-        let path = directory()?.join(format!("{}.sock", std::process::id()));
+        let directory = directory()?;
+        remove_orphans(&directory);
+        let path = directory.join(format!("{}.sock", std::process::id()));
         // Left behind by a process that had the same number.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -105,6 +107,25 @@ fn directory() -> io::Result<PathBuf> {
     }
     check(&path)?;
     Ok(path)
+}
+
+/// Removes the sockets of processes that were killed. What cannot be removed is in nobody's way.
+fn remove_orphans(directory: &Path) {
+    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let process = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".sock")?.parse().ok());
+        // Refused is also who has bound his socket just now, and gone is also who lives in another container.
+        if process.is_some_and(is_gone)
+            && UnixStream::connect(&path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn is_gone(process: libc::pid_t) -> bool {
+    // SAFETY: signal 0 is none: this asks whether there is such a process.
+    let told = unsafe { libc::kill(process, 0) };
+    told != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
 /// A directory that somebody else has put there, or that others may enter, is not taken.
@@ -184,6 +205,24 @@ fn peer(connection: &UnixStream) -> io::Result<libc::uid_t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_of_processes_that_were_killed_are_removed() {
+        let directory = std::env::temp_dir().join(format!("runtime-inspect-orphans-{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&directory).unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let [gone, own, other] = [format!("{}.sock", child.id()), format!("{}.sock", std::process::id()), "x".into()]
+            .map(|name: String| directory.join(name));
+        // Nobody listens to any of them any more.
+        for path in [&gone, &own, &other] {
+            drop(UnixListener::bind(path).unwrap());
+        }
+        remove_orphans(&directory);
+        let left = [gone, own, other].map(|path| path.exists());
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(left, [false, true, true]);
+    }
 
     #[test]
     fn a_directory_that_others_may_enter_is_not_taken() {

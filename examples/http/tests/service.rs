@@ -42,10 +42,7 @@ impl Service {
 
     /// Sends a request without reading the answer.
     async fn ask(&self, path: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream
+        ask(&self.address, path).await
     }
 
     fn terminate(&self) {
@@ -84,6 +81,14 @@ impl Drop for Service {
         let _ended_already = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Sends a request without reading the answer.
+async fn ask(address: &str, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
 }
 
 /// A directory that goes with the test.
@@ -229,6 +234,58 @@ async fn sigterm_answers_what_is_in_flight_and_refuses_what_is_new() {
     let mut rest = Vec::new();
     timeout(LONG, idle.read_to_end(&mut rest)).await.unwrap().unwrap(); // closed
     assert!(TcpStream::connect(&service.address).await.is_err(), "refused");
+    assert_eq!(service.wait(), ("all requests were answered\n".into(), true));
+}
+
+/// Asks one time after the other until nobody takes it any more. Each answer is whole, or there is none at all.
+async fn asks_until_refused(address: String) -> usize {
+    for answered in 0.. {
+        let mut answer = Vec::new();
+        let whole: std::io::Result<usize> = async {
+            let mut stream = TcpStream::connect(&address).await?;
+            stream.write_all(b"GET /work?ms=1 HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await?;
+            stream.read_to_end(&mut answer).await
+        }
+        .await;
+        if whole.is_err() || answer.is_empty() {
+            assert!(answer.is_empty(), "half an answer: {:?}", String::from_utf8_lossy(&answer));
+            return answered;
+        }
+        assert!(answer.ends_with(b"worked for 1 ms\n"), "{:?}", String::from_utf8_lossy(&answer));
+    }
+    unreachable!("it is refused in the end")
+}
+
+#[runtime::test(workers = 2)]
+async fn sigterm_under_load_loses_no_request_that_was_taken() {
+    const IN_FLIGHT: usize = 400;
+    let mut service = Service::start(&["--grace", "120000"]);
+    let streams = gather((0..IN_FLIGHT).map(|_| {
+        let address = service.address.clone();
+        async move { ask(&address, "/work?ms=500").await }
+    }))
+    .await;
+    let others: Vec<_> = (0..20).map(|_| create_task(asks_until_refused(service.address.clone()))).collect();
+    // Those of the others come on top.
+    let all_are_in = async {
+        let begun = |stats: &str| stats.lines().find_map(|line| line.strip_prefix("begun ")?.parse::<usize>().ok());
+        while begun(&service.get("/stats").await.1) < Some(2 * IN_FLIGHT) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, all_are_in).await.unwrap();
+    service.terminate();
+    service.wait_for_stopping();
+    let answers = gather(streams.into_iter().map(|mut stream| async move {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }));
+    for answer in timeout(LONG, answers).await.unwrap() {
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("worked for 500 ms\n"), "{answer}");
+    }
+    let others: usize = gather(others).await.into_iter().map(|answered| answered.unwrap()).sum();
+    assert!(others > 0);
     assert_eq!(service.wait(), ("all requests were answered\n".into(), true));
 }
 

@@ -20,12 +20,13 @@
 
 mod answers;
 mod graph;
+mod picture;
 mod stack;
 mod text;
 mod watch;
 
-pub use graph::{Await, Awaits, CallGraph, TaskReport, TaskState, WorkerReport, call_graph};
-pub use graph::{capture_call_graph, format_call_graph, print_call_graph};
+pub use graph::{Await, Awaits, CallGraph, TaskReport, TaskState, WorkerReport};
+pub use picture::{call_graph, capture_call_graph, format_call_graph, print_call_graph};
 pub use stack::{StackFrame, TaskStack};
 pub use watch::{awaiting_tasks, awaiting_via, not_awaiting};
 

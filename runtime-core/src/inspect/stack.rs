@@ -274,28 +274,42 @@ pub(super) fn resolve(addresses: &[usize]) -> Vec<StackFrame> {
         }
     }
     // The poller and what is further out, if the walk went so far.
-    if let Some(outside) = frames.iter().position(|frame| frame.function.starts_with("runtime_core::task::cell::poll"))
-    {
+    if let Some(outside) = frames.iter().position(is_poller) {
         frames.truncate(outside);
     }
-    let first = frames.iter().position(|frame| !is_machinery(&frame.function)).unwrap_or(frames.len());
+    // What a combinator does when it has said what it waits for is its own business.
+    let hook = frames.iter().rposition(is_hook);
+    frames.drain(..hook.map_or(0, |hook| hook + 1));
+    // How a place of ours waits is said by what is shown for it.
+    let first = frames.iter().position(|frame| !is_machinery(frame) && !is_ours(frame)).unwrap_or(frames.len());
     frames.drain(..first);
-    frames.retain(|frame| !is_machinery(&frame.function));
+    frames.retain(|frame| !is_machinery(frame));
     for frame in &mut frames {
-        strip_body(&mut frame.function);
+        shorten_name(&mut frame.function);
     }
     frames
 }
 
-/// Functions that say nothing of the program.
-fn is_machinery(function: &str) -> bool {
-    const MACHINERY: [&str; 12] = [
+/// Where the engine polls a task's future.
+fn is_poller(frame: &StackFrame) -> bool {
+    frame.function.starts_with("runtime_core::task::cell::poll") || frame.source("runtime-core") == Some("task/cell.rs")
+}
+
+/// Where it is noted what a poll waits for: `awaiting_via`, and what a cloned waker calls.
+fn is_hook(frame: &StackFrame) -> bool {
+    frame.function.starts_with("runtime_core::inspect::")
+        || frame.source("runtime-core").is_some_and(|file| file.starts_with("inspect/"))
+}
+
+/// Functions that say nothing of the program. With line tables alone, functions that were inlined have no path in their names, and it is the
+/// files that tell.
+fn is_machinery(frame: &StackFrame) -> bool {
+    const PATHS: [&str; 11] = [
         "core::",
         "std::",
         "alloc::",
         "backtrace::",
         "__rust",
-        "runtime_core::inspect::",
         "runtime_core::scope::",
         "runtime_core::task::harness::",
         "runtime_core::task::waker::",
@@ -303,18 +317,100 @@ fn is_machinery(function: &str) -> bool {
         "runtime_core::time::TimerShard",
         "runtime_core::task::handle::Wait::register",
     ];
-    let inner = function.trim_start_matches(['<', '&']);
+    const FILES: [&str; 5] = ["scope/", "task/harness.rs", "task/waker.rs", "engine.rs", "time/mod.rs"];
+    let inner = frame.function.trim_start_matches(['<', '&']);
     let inner = inner.strip_prefix("mut ").unwrap_or(inner);
-    MACHINERY.iter().any(|machinery| inner.starts_with(machinery))
+    PATHS.iter().any(|path| inner.starts_with(path))
         || inner.starts_with("F as core::")
         || inner.starts_with("impl ")
+        || ["library/core", "library/std", "library/alloc", "backtrace"]
+            .iter()
+            .any(|package| frame.source(package).is_some())
+        || frame.source("runtime-core").is_some_and(|file| FILES.iter().any(|machinery| file.starts_with(machinery)))
 }
 
-/// The body of an `async fn` is a closure in it.
-fn strip_body(function: &mut String) {
+/// The runtime's own functions: the engine's, and those of the packages beside it.
+fn is_ours(frame: &StackFrame) -> bool {
+    let inner = frame.function.trim_start_matches('<');
+    ["runtime::", "runtime_core::", "runtime_bridge::"].iter().any(|path| inner.starts_with(path))
+        || ["runtime-core", "runtime-bridge"].iter().any(|package| frame.source(package).is_some())
+}
+
+impl StackFrame {
+    /// The source file below `src/`, if it is of this package, in whichever version.
+    fn source(&self, package: &str) -> Option<&str> {
+        let (directory, file) = self.file.as_deref()?.rsplit_once("/src/")?;
+        let unversioned = directory.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let unversioned = unversioned.strip_suffix('-').unwrap_or(directory);
+        unversioned.strip_suffix(package)?.ends_with('/').then_some(file)
+    }
+}
+
+/// A name as it is to be read: the body of an `async fn` is a closure in it, and inlined functions of programs that have line tables alone are
+/// called as they are in their module, with all the types that they are generic over.
+fn shorten_name(function: &mut String) {
     for body in ["::{{closure}}", "::{closure#0}"] {
         while let Some(name) = function.strip_suffix(body) {
             function.truncate(name.len());
         }
+    }
+    let name_end = function.find(['<', ':']).unwrap_or(function.len());
+    if name_end > 0 && !function[name_end..].starts_with(':') {
+        function.truncate(name_end);
+    }
+    if let Some((kind, _)) = function.strip_prefix('{').and_then(|body| body.split_once('#')) {
+        *function = kind.replace('_', " ");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, file: &str) -> StackFrame {
+        StackFrame { function: String::from(function), file: Some(String::from(file)), line: None }
+    }
+
+    fn shortened(name: &str) -> String {
+        let mut name = String::from(name);
+        shorten_name(&mut name);
+        name
+    }
+
+    #[test]
+    fn the_package_of_a_file_with_and_without_a_version() {
+        assert_eq!(frame("", "/a/runtime-core/src/task/cell.rs").source("runtime-core"), Some("task/cell.rs"));
+        let of_registry = frame("", "/r/src/index-1/backtrace-0.3.77/src/capture.rs");
+        assert_eq!(of_registry.source("backtrace"), Some("capture.rs"));
+        assert_eq!(of_registry.source("trace"), None);
+        assert_eq!(frame("", "/rustc/1b2/library/core/src/task/wake.rs").source("library/core"), Some("task/wake.rs"));
+        assert_eq!(frame("", "/my/core/src/lib.rs").source("library/core"), None);
+    }
+
+    #[test]
+    fn inlined_functions_of_programs_with_line_tables_alone_are_known_by_their_files() {
+        assert!(is_poller(&frame("poll<u8, ()>", "/a/runtime-core/src/task/cell.rs")));
+        assert!(is_hook(&frame("cloned", "/a/runtime-core-0.1.0/src/inspect/watch.rs")));
+        assert!(is_machinery(&frame("poll_root<u8>", "/a/runtime-core/src/scope/node.rs")));
+        assert!(is_machinery(&frame("clone", "/rustc/1b2/library/core/src/task/wake.rs")));
+        assert!(is_ours(&frame("poll<u8>", "/a/runtime-core/src/task/handle.rs")));
+        assert!(
+            ![is_poller, is_hook, is_machinery, is_ours]
+                .iter()
+                .any(|is| is(&frame("{async_fn#0}", "/my/core/src/lib.rs")))
+        );
+    }
+
+    #[test]
+    fn names_are_made_short() {
+        assert_eq!(shortened("my::fetch::{{closure}}::{{closure}}"), "my::fetch");
+        assert_eq!(
+            shortened("<my::Fetch<T> as core::future::Future>::poll"),
+            "<my::Fetch<T> as core::future::Future>::poll"
+        );
+        assert_eq!(shortened("poll_next<my::Fetch, ()>"), "poll_next");
+        assert_eq!(shortened("{async_fn#0}"), "async fn");
+        assert_eq!(shortened("{async_block#2}<u8>"), "async block");
+        assert_eq!(shortened("0x55d0"), "0x55d0");
     }
 }

@@ -253,7 +253,8 @@ pub(crate) fn saw(waker: &Waker, leaf: impl FnOnce() -> Leaf) {
     }
 }
 
-/// Polls something on behalf of a combinator: pictures of the runtime show what it registers the waker of `cx` for as awaited by way of `via`.
+/// Polls something on behalf of a combinator: pictures of the runtime show what it registers the waker of `cx` for as awaited by way of `via`, and
+/// stacks end at this call.
 ///
 /// For combinators; outside of a poll that is being watched it costs one comparison.
 ///

@@ -75,6 +75,10 @@ impl CancelledError {
     ///
     /// When it is awaited outside of any task: there is nothing that could be unwound.
     ///
+    /// # Cancellation
+    ///
+    /// It is one: the code that awaits this is dropped here, as by a request.
+    ///
     /// # Examples
     ///
     /// ```

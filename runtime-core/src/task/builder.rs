@@ -24,6 +24,10 @@ use std::sync::Arc;
 /// When this thread is not running a runtime: use [`Handle::create_task`](crate::Handle::create_task), or
 /// `run_coroutine_threadsafe` from other threads.
 ///
+/// # Cancellation
+///
+/// [`Task::cancel`](crate::TaskRef::cancel) makes a request; one that comes before the first poll drops the future unpolled. Dropping the handle detaches.
+///
 /// # Examples
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! A program to look at with tokio-console: tasks that tick, compute, pass messages, yield, and wait.
+//! A program to look at with tokio-console: tasks that tick, compute, pass messages, yield and wait, and a thread.
 //!
 //! ```text
 //! cargo run --release            # in one terminal
@@ -9,8 +9,9 @@
 
 use futures::StreamExt;
 use futures::channel::mpsc;
-use runtime::{TaskBuilder, TaskGroup, sleep, yield_now};
+use runtime::{TaskBuilder, TaskGroup, sleep, to_thread, yield_now};
 use std::convert::Infallible;
+use std::thread;
 use std::time::{Duration, Instant};
 
 fn main() {
@@ -26,6 +27,7 @@ fn main() {
             group.create_task_with(name("ping"), passes(pongs, ping.clone()));
             group.create_task_with(name("pong"), passes(pings, pong));
             group.create_task_with(name("waits"), waits());
+            drop(to_thread(|| thread::sleep(Duration::from_secs(60))));
             let _ = ping.unbounded_send(0);
             sleep(Duration::MAX).await;
             Ok::<(), Infallible>(())

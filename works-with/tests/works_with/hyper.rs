@@ -12,11 +12,21 @@ use runtime::hyper::{Executor, Io, Timer};
 use runtime::{Task, create_task, gather, timeout};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 type Answer = Response<Full<Bytes>>;
 
-/// Answers one connection at a time; `handler` gives the answers.
+/// Answers requests; `handler` gives the answers.
 pub(crate) async fn serve_http1<H, F>(handler: H) -> (SocketAddr, Task<()>)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    serve_http1_within(LONG, handler).await
+}
+
+/// As `serve_http1`, for clients that ask within this time.
+async fn serve_http1_within<H, F>(limit: Duration, handler: H) -> (SocketAddr, Task<()>)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Answer> + Send + 'static,
@@ -32,12 +42,26 @@ where
                 async move { Ok::<_, Infallible>(answer.await) }
             });
             let mut http = server::conn::http1::Builder::new();
-            http.timer(Timer).header_read_timeout(ms(20));
+            http.timer(Timer).header_read_timeout(limit);
             // A client that goes away is an error of its connection, and nobody's business here.
             drop(create_task(http.serve_connection(Io::new(stream), service)));
         }
     });
     (address, server)
+}
+
+/// A server whose handler never answers, and what ends with an error once no handler and no server is left.
+pub(crate) async fn serve_nothing() -> (SocketAddr, Task<()>, async_channel::Receiver<()>) {
+    let (dropped, drops) = async_channel::bounded(1);
+    let (address, server) = serve_http1(move |_| {
+        let dropped = dropped.clone();
+        async move {
+            let _dropped = dropped;
+            std::future::pending().await
+        }
+    })
+    .await;
+    (address, server, drops)
 }
 
 pub(crate) fn text(text: impl Into<Bytes>) -> Answer {
@@ -100,7 +124,7 @@ async fn requests_share_one_connection_over_http2() {
 /// hyper's own time limit, on our timer.
 #[runtime::test]
 async fn a_client_that_does_not_ask_is_sent_away() {
-    let (address, server) = serve_http1(async |_| text("never")).await;
+    let (address, server) = serve_http1_within(ms(20), async |_| text("never")).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HT").await.unwrap();
     let mut said = String::new();
@@ -165,15 +189,7 @@ async fn a_handler_in_a_gather_is_cancelled_when_its_client_goes() {
 /// A timeout around a request drops its connection, and the server hears of it.
 #[runtime::test(workers = 2)]
 async fn a_timeout_of_the_client_reaches_the_server() {
-    let (dropped, drops) = async_channel::bounded::<()>(1);
-    let (address, server) = serve_http1(move |_| {
-        let dropped = dropped.clone();
-        async move {
-            let _dropped = dropped;
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (address, server, drops) = serve_nothing().await;
     assert!(timeout(ms(20), get(address, "/")).await.is_err());
     server.cancel();
     assert!(timeout(LONG, drops.recv()).await.unwrap().is_err());

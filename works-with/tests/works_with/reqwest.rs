@@ -1,6 +1,6 @@
 //! `reqwest`, through `async-compat`: it needs a Tokio around it.
 
-use crate::hyper::{serve_http1, text};
+use crate::hyper::{serve_http1, serve_nothing, text};
 use crate::support::{LONG, ms};
 use async_compat::CompatExt;
 use hyper::Request;
@@ -23,15 +23,7 @@ async fn requests_in_compat_are_answered() {
 /// A timeout of ours drops the request; reqwest closes the connection, and the server's handler is gone.
 #[runtime::test(workers = 2)]
 async fn a_timeout_of_ours_ends_the_request_at_the_server_too() {
-    let (dropped, drops) = async_channel::bounded::<()>(1);
-    let (address, server) = serve_http1(move |_| {
-        let dropped = dropped.clone();
-        async move {
-            let _dropped = dropped;
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (address, server, drops) = serve_nothing().await;
     let page = async move { reqwest::get(format!("http://{address}/")).await };
     assert!(timeout(ms(20), page.compat()).await.is_err());
     server.cancel();

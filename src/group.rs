@@ -254,7 +254,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         let group = TaskGroup { shared: Arc::new(Shared::new(owner)) };
         let over = CancelOnDrop(group.clone());
         let body = run_body(&group, body).await;
-        let (value, mut cancelled) = match body {
+        let (value, cancelled) = match body {
             Body::Value(value) => (Some(value), None),
             Body::Failed(failure) => {
                 group.abort();
@@ -267,8 +267,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         if let Some(request) = &cancelled {
             group.abort_by(request);
         }
-        let told = group.wait_for_children(cancelled.clone()).await;
-        cancelled = cancelled.or(told);
+        let cancelled = group.wait_for_children(cancelled).await;
         group.end(over, entry, None, cancelled, value).await
     }
 
@@ -276,7 +275,8 @@ impl<E: Send + 'static> TaskGroup<E> {
     ///
     /// The task's value is what the future's `Result` holds. If the future fails, the error goes to the group, and the child's own
     /// handle has ended cancelled. On a group that is over or shutting down the task has ended cancelled, and the future is dropped
-    /// unpolled; [`try_create_task`](Self::try_create_task) tells.
+    /// unpolled; [`try_create_task`](Self::try_create_task) tells. (A loop that does nothing but create children and await them has to ask: to
+    /// await a task that has ended is no suspension, and without one no request ends the loop.)
     ///
     /// Dropping the handle changes nothing: the group waits for the child.
     ///
@@ -401,12 +401,15 @@ impl<E: Send + 'static> TaskGroup<E> {
         self.abort_but(failed, &CancelledError::without_message());
     }
 
-    /// Waits until no child is left. A request from outside is passed to the children, the first time, and given.
+    /// Waits until no child is left. A request from outside is passed to the children, the first time, and given. `request`
+    /// is the one that the body has got.
+    ///
+    /// The wait of an aborting group holds from the beginning: what unwinds in another branch of a `join!` must not drop it.
     async fn wait_for_children(&self, request: Option<CancelledError>) -> Option<CancelledError> {
         let no_child = std::future::poll_fn(|cx| {
             awaiting_tasks(cx, "group", &mut (), |()| self.shared.children(), |(), cx| self.shared.poll_no_child(cx))
         });
-        let told = intercept(no_child, |_, request| self.abort_by(request)).await;
+        let told = intercept(no_child, |_, request| self.abort_by(request)).holding(self.shared.is_aborting()).await;
         request.or(told.cancelled)
     }
 
@@ -459,13 +462,17 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let abort = Aborted(Arc::clone(&group.shared));
-    let body = CatchPanic::new(body(group.clone()));
-    match catch_cancelled(cancel_when(body, abort)).await {
+    let body = match catch_unwind(AssertUnwindSafe(|| body(group.clone()))) {
+        Ok(body) => body,
+        Err(payload) => return Body::Failed(Failure::Panicked(PanicError::new(payload))),
+    };
+    // Panics are caught out here, so that those of destructors are too that a cancellation runs.
+    match CatchPanic::new(catch_cancelled(cancel_when(body, abort))).await {
         Ok(Ok(Ok(Ok(value)))) => Body::Value(value),
         Ok(Ok(Ok(Err(error)))) => Body::Failed(Failure::Error(error)),
-        Ok(Ok(Err(panic))) => Body::Failed(Failure::Panicked(panic)),
-        Ok(Err(_aborted)) => Body::Cancelled,
-        Err(from_outside) => Body::CancelledFromOutside(from_outside),
+        Ok(Ok(Err(_aborted))) => Body::Cancelled,
+        Ok(Err(from_outside)) => Body::CancelledFromOutside(from_outside),
+        Err(panic) => Body::Failed(Failure::Panicked(panic)),
     }
 }
 
@@ -506,13 +513,14 @@ impl<E> Shared<E> {
             if !task.done() {
                 state.children.insert(task.id(), task.clone());
             }
-            state.phase != Phase::Open
+            (state.phase != Phase::Open).then(|| state.request.clone())
         };
         // It may have ended between the question and the insertion: then `child_ended` has not found it.
         if task.done() {
             self.child_ended(&task);
-        } else if late {
-            task.cancel();
+        } else if let Some(request) = late {
+            // The group's own: should the body await the child and pass it on, the child does not get it twice.
+            task.cancel_by(&request.unwrap_or_default());
         }
         self.count_started();
     }
@@ -565,6 +573,10 @@ impl<E> Shared<E> {
         state.phase = Phase::Aborting;
         state.request = Some(request.clone());
         Some((state.children.values().cloned().collect(), state.body.take()))
+    }
+
+    fn is_aborting(&self) -> bool {
+        self.0.lock().phase == Phase::Aborting
     }
 
     /// Notes a failure; gives it back when the scope was dropped, so that nobody will read it.

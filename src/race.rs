@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use runtime_core::{CancelScope, CancelWhen, Scoped, Sleep, sleep};
+use runtime_core::{CancelScope, CancelWhen, CancelledError, CatchCancelled, Scoped, Sleep, catch_cancelled, sleep};
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -14,11 +14,16 @@ use std::time::Duration;
 /// Unlike `select!`, which drops the losers, here they are cancelled and may clean up with awaits. No tasks are made: the futures may borrow, and share
 /// this task's core. What a loser yields is dropped.
 ///
-/// Gives `None` when there are no futures, and when all were cancelled before one had ended.
+/// Gives `None` when there are no futures.
+///
+/// # Panics
+///
+/// With the panic of a contender, at once: the others are dropped.
 ///
 /// # Cancellation
 ///
-/// A request is delivered to the catchers inside of the futures; those without any are dropped when it unwinds. A plain drop drops all.
+/// A request is delivered to all contenders. When one of them lets it go on, the others are waited for, and then it goes on from here, whatever they
+/// yielded. If they catch it and [take it back](crate::TaskRef::uncancel), the race goes on. A plain drop drops all.
 ///
 /// # Examples
 ///
@@ -51,11 +56,14 @@ where
     }
     let mut winner = None;
     while let Some(ended) = contenders.running.next().await {
-        if winner.is_none() && ended.is_ok() {
-            winner = ended.ok();
-            contenders.cancel();
+        if let Some(value) = contenders.judge(ended)
+            && winner.is_none()
+        {
+            winner = Some(value);
+            contenders.scope.cancel();
         }
     }
+    contenders.reraise().await;
     winner
 }
 
@@ -68,9 +76,13 @@ where
 ///
 /// All errors in the order in which they came, when no candidate succeeded.
 ///
-/// # Cancellation
+/// # Panics
 ///
 /// As for [`race`].
+///
+/// # Cancellation
+///
+/// As for [`race`]; once a candidate has let a request go on, no other is started.
 ///
 /// # Examples
 ///
@@ -100,7 +112,7 @@ where
     // The wait for the next start; without one the next candidate starts now.
     let mut next_start = None;
     loop {
-        if winner.is_none() && next_start.is_none() {
+        if winner.is_none() && next_start.is_none() && contenders.cancelled.is_none() {
             if let Some(candidate) = candidates.next() {
                 contenders.start(candidate);
                 next_start = Some(sleep(delay));
@@ -113,25 +125,32 @@ where
             Event::Ended(Some(Ok(value))) if winner.is_none() => {
                 winner = Some(value);
                 next_start = None;
-                contenders.cancel();
+                contenders.scope.cancel();
             }
             Event::Ended(Some(Err(error))) => {
                 errors.push(error);
                 next_start = None;
             }
             Event::Ended(_) => {}
-            Event::NoneLeft if winner.is_some() => break,
+            Event::NoneLeft if winner.is_some() || contenders.cancelled.is_some() => break,
             Event::NoneLeft => next_start = None,
         }
     }
+    contenders.reraise().await;
     winner.ok_or(errors)
 }
 
-/// Futures that run in cancel scopes of their own, inside of one task.
+/// Futures that run inside of one task, and can be cancelled together.
 struct Contenders<F: Future> {
-    running: FuturesUnordered<CancelWhen<F, Scoped>>,
-    scopes: Vec<CancelScope>,
+    running: FuturesUnordered<CatchCancelled<CancelWhen<F, Scoped>>>,
+    /// That of all of them.
+    scope: CancelScope,
+    /// A request from outside, when a contender has let it go on.
+    cancelled: Option<CancelledError>,
 }
+
+/// How a contender ended: with a value, cancelled by its scope, or, outermost, by a request from outside.
+type Ended<T> = Result<Result<T, CancelledError>, CancelledError>;
 
 enum Event<T> {
     /// A contender has ended; `None` when it was cancelled.
@@ -143,24 +162,34 @@ enum Event<T> {
 
 impl<F: Future> Contenders<F> {
     fn new() -> Self {
-        Self { running: FuturesUnordered::new(), scopes: Vec::new() }
+        Self { running: FuturesUnordered::new(), scope: CancelScope::new(), cancelled: None }
     }
 
     fn start(&mut self, future: impl IntoFuture<IntoFuture = F, Output = F::Output>) {
-        let scope = CancelScope::new();
-        self.running.push(scope.run(future));
-        self.scopes.push(scope);
+        self.running.push(catch_cancelled(self.scope.run(future)));
     }
 
-    fn cancel(&mut self) {
-        for scope in self.scopes.drain(..) {
-            scope.cancel();
+    /// The value of a contender that has ended, if it has one. All others have got a request from outside as well: that waits for them.
+    fn judge(&mut self, ended: Ended<F::Output>) -> Option<F::Output> {
+        match ended {
+            Ok(ended) => ended.ok(),
+            Err(from_outside) => {
+                self.cancelled.get_or_insert(from_outside);
+                None
+            }
+        }
+    }
+
+    /// All have ended: a request from outside goes on.
+    async fn reraise(&mut self) {
+        if let Some(error) = self.cancelled.take() {
+            error.reraise().await;
         }
     }
 
     async fn next_event(&mut self, start: &mut Option<Sleep>) -> Event<F::Output> {
         poll_fn(|cx| match self.running.poll_next_unpin(cx) {
-            Poll::Ready(Some(ended)) => Poll::Ready(Event::Ended(ended.ok())),
+            Poll::Ready(Some(ended)) => Poll::Ready(Event::Ended(self.judge(ended))),
             Poll::Ready(None) => Poll::Ready(Event::NoneLeft),
             Poll::Pending => match start {
                 Some(start) => Pin::new(start).poll(cx).map(|()| Event::Due),

@@ -67,23 +67,73 @@ fn a_06_of_several_winners_the_first_counts() {
     });
 }
 
+/// Waits for ever; after a request it cleans up for some passes, and lets the request go on.
+async fn loses(cleaned_up: Count, steps: usize) {
+    let error = catch_cancelled(forever()).await.unwrap_err();
+    passes(steps).await;
+    cleaned_up.add();
+    error.reraise().await
+}
+
 #[test]
 fn a_06_a_request_from_outside_is_passed_on_and_goes_on_after_all_have_ended() {
-    exact(async || {
-        let log = Log::default();
-        let told = log.clone();
+    everywhere(async || {
+        for staggered in [false, true] {
+            let cleaned_up = Count::default();
+            let told = cleaned_up.clone();
+            let task = begun(async move {
+                let losers = [1, 20, 5].map(|steps| loses(told.clone(), steps));
+                if staggered {
+                    let losers = losers.map(|loser| loser.map(Err::<(), _>));
+                    drop(staggered_race(losers, Duration::ZERO).await);
+                } else {
+                    race(losers).await;
+                }
+            })
+            .await;
+            passes(10).await;
+            task.cancel_with("why");
+            assert_eq!(cancellation(task.await).message(), Some("why"));
+            assert!(!staggered || cleaned_up.get() > 0);
+            assert!(staggered || cleaned_up.get() == 3);
+        }
+    });
+}
+
+#[test]
+fn a_06_a_request_from_outside_wins_over_a_value_that_comes_after_it() {
+    everywhere(async || {
+        let cleaned_up = Count::default();
+        let told = cleaned_up.clone();
         let task = begun(async move {
-            let candidates = [(1000, Ok("a")), (1000, Ok("b"))];
-            drop(
-                staggered_race(candidates.map(|(after, outcome)| connects(told.clone(), after, outcome)), ms(10)).await,
-            );
+            let swallows = async {
+                drop(catch_cancelled(forever()).await);
+                passes(3).await;
+            };
+            race([swallows.left_future(), loses(told, 1).right_future()]).await
         })
         .await;
-        sleep(ms(20)).await;
-        log.take();
-        task.cancel_with("why");
-        assert_eq!(cancellation(task.await).message(), Some("why"));
-        assert!(!log.take().is_empty());
+        task.cancel();
+        cancellation(task.await);
+        assert_eq!(cleaned_up.get(), 1);
+    });
+}
+
+#[test]
+fn a_06_a_request_that_the_contenders_catch_and_take_back_ends_no_race() {
+    everywhere(async || {
+        let task = begun(async {
+            let swallows = async |steps| {
+                drop(catch_cancelled(forever()).await);
+                current_task().unwrap().uncancel();
+                passes(steps).await;
+                steps
+            };
+            race([swallows(30), swallows(2)]).await
+        })
+        .await;
+        task.cancel();
+        assert!(task.await.unwrap().is_some());
     });
 }
 

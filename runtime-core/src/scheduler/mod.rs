@@ -3,6 +3,7 @@
 //! `README.md` beside this file tells the life of a spawn and of a wake, and argues why no wake-up is lost.
 
 pub(crate) mod idle;
+pub(crate) mod injector;
 pub(crate) mod park;
 pub(crate) mod queue;
 pub(crate) mod worker;
@@ -23,8 +24,9 @@ use crate::time::TimerShard;
 use crate::time::clock::Clock;
 use crossbeam_utils::CachePadded;
 use idle::Idle;
+use injector::Injector;
 use park::Parker;
-use queue::{Injector, Stealer};
+use queue::Stealer;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
@@ -136,7 +138,7 @@ impl Shared {
             remotes: stealers.into_iter().map(|stealer| Remote::new(stealer, &config, &clock)).collect(),
             clock,
             config,
-            injector: Injector::new(),
+            injector: Injector::new(workers),
             pinned: Mutex::new(VecDeque::new()),
             pinned_len: AtomicUsize::new(0),
             idle: Idle::new(workers),
@@ -226,7 +228,7 @@ impl Shared {
         if task.header().kind() == Kind::Main {
             self.push_pinned(task);
         } else {
-            self.injector.push(task);
+            self.injector.push(worker::foreign_place(self.injector.places()), task);
             self.notify();
         }
     }

@@ -5,9 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 #[cfg(loom)]
-pub(crate) use stand_in::{Injector, Stealer, Worker};
+pub(crate) use stand_in::{Stealer, Worker};
 #[cfg(not(loom))]
-pub(crate) use work_stealing::{Injector, Stealer, Worker};
+pub(crate) use work_stealing::{Stealer, Worker};
 
 /// What a worker pushes to and pops from.
 pub(crate) enum LocalQueue {
@@ -94,9 +94,6 @@ mod work_stealing {
     /// The thieves' end.
     pub(crate) struct Stealer(deque::Stealer<Notified>);
 
-    /// Where threads that are no workers push.
-    pub(crate) struct Injector(deque::Injector<Notified>);
-
     impl Worker {
         pub(crate) fn new() -> (Self, Stealer) {
             let worker = deque::Worker::new_fifo();
@@ -125,32 +122,6 @@ mod work_stealing {
 
         pub(crate) fn is_empty(&self) -> bool {
             self.0.is_empty()
-        }
-    }
-
-    impl Injector {
-        pub(crate) fn new() -> Self {
-            Self(deque::Injector::new())
-        }
-
-        pub(crate) fn push(&self, task: Notified) {
-            self.0.push(task);
-        }
-
-        pub(crate) fn steal_into(&self, to: &Worker) -> Option<Notified> {
-            retry(|| self.0.steal_batch_and_pop(&to.0))
-        }
-
-        pub(crate) fn steal(&self) -> Option<Notified> {
-            retry(|| self.0.steal())
-        }
-
-        pub(crate) fn is_empty(&self) -> bool {
-            self.0.is_empty()
-        }
-
-        pub(crate) fn len(&self) -> usize {
-            self.0.len()
         }
     }
 
@@ -213,9 +184,6 @@ mod stand_in {
     /// The thieves' end.
     pub(crate) struct Stealer(Arc<Queue>);
 
-    /// Where threads that are no workers push.
-    pub(crate) struct Injector(Queue);
-
     impl Worker {
         pub(crate) fn new() -> (Self, Stealer) {
             let queue = Arc::new(Queue::new());
@@ -243,32 +211,6 @@ mod stand_in {
 
         pub(crate) fn is_empty(&self) -> bool {
             self.0.len() == 0
-        }
-    }
-
-    impl Injector {
-        pub(crate) fn new() -> Self {
-            Self(Queue::new())
-        }
-
-        pub(crate) fn push(&self, task: Notified) {
-            self.0.push(task);
-        }
-
-        pub(crate) fn steal_into(&self, _to: &Worker) -> Option<Notified> {
-            self.steal()
-        }
-
-        pub(crate) fn steal(&self) -> Option<Notified> {
-            self.0.pop()
-        }
-
-        pub(crate) fn is_empty(&self) -> bool {
-            self.0.len() == 0
-        }
-
-        pub(crate) fn len(&self) -> usize {
-            self.0.len()
         }
     }
 }

@@ -50,19 +50,34 @@ pub(crate) fn foreign_id() -> u64 {
 
 /// Which of so many places this foreign thread uses at the moment: spreads threads without a counter that they share.
 pub(crate) fn foreign_place(places: usize) -> usize {
-    FOREIGN_IDS.with(|ids| (ids.get().1 / ID_BLOCK) as usize % places)
+    if cfg!(loom) {
+        // A model has to repeat itself, and the numbers go on.
+        return 0;
+    }
+    let block = FOREIGN_IDS.with(|ids| {
+        if ids.get().1 == 0 {
+            ids.set(take_block());
+        }
+        ids.get().1 / ID_BLOCK
+    });
+    block as usize % places
 }
 
 /// Takes a number out of a block; gets another block when it is used up.
 fn take_id(ids: &Cell<(u64, u64)>) -> u64 {
     let (mut next, mut end) = ids.get();
     if next == end {
-        // Relaxed: only has to be unique.
-        next = NEXT_ID.fetch_add(ID_BLOCK, Relaxed);
-        end = next + ID_BLOCK;
+        (next, end) = take_block();
     }
     ids.set((next + 1, end));
     next
+}
+
+/// The first of a block of new numbers, and the end of the block.
+fn take_block() -> (u64, u64) {
+    // Relaxed: only has to be unique.
+    let first = NEXT_ID.fetch_add(ID_BLOCK, Relaxed);
+    (first, first + ID_BLOCK)
 }
 
 pub(crate) struct Worker {
@@ -542,7 +557,7 @@ impl Worker {
         }
         match self.queue.shared() {
             Some(queue) => {
-                let task = self.shared.injector.steal_into(queue);
+                let task = self.shared.injector.steal_into(self.anywhere(), queue);
                 if task.is_some() && self.theft.get().is_none() {
                     self.note_theft(false);
                 }
@@ -563,16 +578,21 @@ impl Worker {
     /// time would let a main that yields hold back a million of them for 61 million polls.
     fn injected_in_turn(&self) -> Option<Notified> {
         if self.shared.workers() > 1 {
-            return self.shared.injector.steal();
+            return self.shared.injector.steal(self.anywhere());
         }
         self.take_over_injected();
         None
     }
 
+    /// A number that is another each time.
+    fn anywhere(&self) -> usize {
+        self.random.next() as usize
+    }
+
     /// One worker: what is in the injector now goes behind what is ready. Not what comes meanwhile, or fast threads could keep it here.
     fn take_over_injected(&self) {
         for _ in 0..self.shared.injector.len() {
-            match self.shared.injector.steal() {
+            match self.shared.injector.steal(0) {
                 Some(task) => self.queue.push(task),
                 None => return,
             }
@@ -614,6 +634,6 @@ impl Worker {
         let slots = || (0..shared.workers()).find_map(|worker| shared.take_lifo(worker));
         let main = self.main.take().map(|(task, _)| task);
         let own = main.or_else(|| self.queue.pop());
-        own.or_else(slots).or_else(|| shared.injector.steal()).or_else(|| shared.pop_pinned()).or_else(of_others)
+        own.or_else(slots).or_else(|| shared.injector.steal(0)).or_else(|| shared.pop_pinned()).or_else(of_others)
     }
 }

@@ -168,7 +168,7 @@ pub fn intercept<F: IntoFuture, H>(future: F, handler: H) -> Intercept<F::IntoFu
 where
     H: FnMut(Pin<&mut F::IntoFuture>, &CancelledError),
 {
-    Intercept { inner: Some(future.into_future()), handler, cancelled: None, node: Node::default() }
+    Intercept { inner: Some(future.into_future()), handler, cancelled: None, holds: false, node: Node::default() }
 }
 
 pin_project! {
@@ -180,6 +180,8 @@ pin_project! {
         handler: H,
         // The first request that arrived.
         cancelled: Option<CancelledError>,
+        // What unwinds waits for the inner future.
+        holds: bool,
         node: Node,
     }
 }
@@ -203,6 +205,24 @@ impl<F, H> Intercept<F, H> {
     /// ```
     pub fn get_mut(&mut self) -> Option<&mut F> {
         self.inner.as_mut()
+    }
+
+    /// With `true`: a cancellation that unwinds past this place waits for the inner future from its first poll on, not only after a request that
+    /// arrived here. For a wait that begins when those that are waited for have been told already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{intercept, testing, yield_now};
+    ///
+    /// testing::block_on(async {
+    ///     let ended = intercept(yield_now(), |_, _| {}).holding(true).await;
+    ///     assert!(ended.cancelled.is_none());
+    /// });
+    /// ```
+    pub fn holding(mut self, holds: bool) -> Self {
+        self.holds = holds;
+        self
     }
 }
 
@@ -249,6 +269,7 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
                     let inner = this.inner.as_mut().as_pin_mut().expect("polled after completion");
                     (this.handler)(inner, &error);
                     this.cancelled.get_or_insert(error);
+                    *this.holds = true;
                     // The handler may have made the inner future ready, and it must register its waker in any case.
                     let polled = this.node.poll(cx, None, 0, |cx| poll_some(this.inner.as_mut(), cx));
                     match (polled.poll, polled.unwound) {
@@ -260,7 +281,7 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
                 Caught::Unwound(error) => raise(error),
                 Caught::Pending => {}
             }
-            let holding = if this.cancelled.is_some() { path::HOLDING } else { 0 };
+            let holding = if *this.holds { path::HOLDING } else { 0 };
             this.node.settle(cx, path::CATCHER | holding);
             return Poll::Pending;
         };

@@ -4,14 +4,16 @@ use super::catch::poll_some;
 use super::node::{Delivery, Node, outside_requests};
 use super::raise;
 use crate::inspect;
+use crate::task::cold::Waiters;
 use crate::task::error::CancelledError;
+use crate::task::harness::wake_caught;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// What cancels a scope made with [`cancel_when`].
 ///
@@ -308,8 +310,8 @@ pub struct CancelScope(Arc<Mutex<ScopeHandle>>);
 struct ScopeHandle {
     /// The request, once it was made.
     request: Option<CancelledError>,
-    /// Who polls the scope; a scope that was cancelled before it was entered finds the request itself.
-    waker: Option<Waker>,
+    /// Those who poll what runs in the scope; who enters it later finds the request itself.
+    waiting: Waiters,
 }
 
 impl CancelScope {
@@ -335,22 +337,23 @@ impl CancelScope {
 
     /// Runs a future in the scope; see [`cancel_when`].
     ///
-    /// Only one future at a time is woken by [`cancel`](Self::cancel); one that is entered later is cancelled as well.
+    /// Any number of futures may run in it, in one task or in several: [`cancel`](Self::cancel) reaches all of them, and those that enter
+    /// it later.
     pub fn run<F: IntoFuture>(&self, future: F) -> CancelWhen<F::IntoFuture, Scoped> {
-        cancel_when(future, Scoped(self.clone()))
+        cancel_when(future, Scoped { scope: self.clone(), slot: None })
     }
 
     fn request(&self, error: CancelledError) -> bool {
-        let waker = {
+        let waiting = {
             let mut handle = self.0.lock();
             if handle.request.is_some() {
                 return false;
             }
             handle.request = Some(error);
-            handle.waker.take()
+            handle.waiting.take_all()
         };
-        if let Some(waker) = waker {
-            waker.wake();
+        for waker in waiting {
+            wake_caught(waker);
         }
         true
     }
@@ -379,18 +382,32 @@ impl fmt::Debug for CancelScope {
 /// });
 /// ```
 #[derive(Debug)]
-pub struct Scoped(CancelScope);
+pub struct Scoped {
+    scope: CancelScope,
+    /// The place among those who wait for the request.
+    slot: Option<usize>,
+}
 
 impl Trigger for Scoped {
-    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
+    fn poll_request(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
         let fresh = inspect::clone_for(cx.waker(), || inspect::Leaf::Internal);
-        let mut handle = self.0.0.lock();
+        let this = &mut *self;
+        let mut handle = this.scope.0.lock();
         if let Some(request) = &handle.request {
             return Poll::Ready(request.clone());
         }
-        let old = handle.waker.replace(fresh);
+        let old = handle.waiting.put(&mut this.slot, fresh, 0);
         drop(handle);
         drop(old);
         Poll::Pending
+    }
+}
+
+impl Drop for Scoped {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            let waker = self.scope.0.lock().waiting.remove(slot);
+            drop(waker);
+        }
     }
 }

@@ -103,7 +103,7 @@ pub(crate) struct Callback {
     pub(crate) function: Box<dyn FnOnce(&TaskRef) + Send>,
 }
 
-/// The wakers of those who wait through a [`TaskRef`], by the number that each keeps.
+/// The wakers of those who wait through a [`TaskRef`], or in a scope that others can cancel, by the number that each keeps.
 #[derive(Default)]
 pub(crate) struct Waiters {
     slots: Vec<Option<Waiter>>,
@@ -118,25 +118,32 @@ struct Waiter {
 }
 
 impl Waiters {
-    pub(crate) fn add(&mut self, waker: Waker, task: u64) -> usize {
-        let waiter = Some(Waiter { waker, task });
-        match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot] = waiter;
-                slot
-            }
+    /// Registers the waker at the place `slot`, or at a new one, which is put there. Another waker that was at it is the caller's to drop
+    /// outside of the lock.
+    pub(crate) fn put(&mut self, slot: &mut Option<usize>, waker: Waker, task: u64) -> Option<Waker> {
+        let waiter = Waiter { waker, task };
+        match *slot {
+            Some(place) => match self.slots.get_mut(place) {
+                Some(place) => place.replace(waiter).map(|waiter| waiter.waker),
+                None => Some(waiter.waker),
+            },
             None => {
-                self.slots.push(waiter);
-                self.slots.len() - 1
+                *slot = Some(self.add(waiter));
+                None
             }
         }
     }
 
-    /// Puts a new waker in; the old one is the caller's to drop outside of the lock.
-    pub(crate) fn replace(&mut self, slot: usize, waker: Waker, task: u64) -> Option<Waker> {
-        match self.slots.get_mut(slot) {
-            Some(place) => place.replace(Waiter { waker, task }).map(|waiter| waiter.waker),
-            None => Some(waker),
+    fn add(&mut self, waiter: Waiter) -> usize {
+        match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = Some(waiter);
+                slot
+            }
+            None => {
+                self.slots.push(Some(waiter));
+                self.slots.len() - 1
+            }
         }
     }
 

@@ -381,11 +381,7 @@ impl Wait {
         let waits = current::task().map_or(0, |task| task.header().id);
         let cold = self.task.header().cold();
         let mut inner = cold.inner.lock();
-        let mut old = None;
-        match self.slot {
-            Some(slot) => old = inner.waiters.replace(slot, fresh, waits),
-            None => self.slot = Some(inner.waiters.add(fresh, waits)),
-        }
+        let old = inner.waiters.put(&mut self.slot, fresh, waits);
         // Under the lock that the completer takes after it has set `COMPLETE` and seen `LISTENERS`: either it finds the
         // waker, or this sees `COMPLETE`.
         let complete = inner.listen(&self.task.header().state);

@@ -25,6 +25,7 @@ mod support;
 mod auto_traits;
 mod callbacks;
 mod cancel;
+mod chains;
 mod combinators;
 mod context;
 mod debug;

@@ -186,3 +186,22 @@ fn tg_38_an_eager_child_that_cancels_the_group_is_cancelled_itself() {
         assert!(result.unwrap_err().is_empty());
     });
 }
+
+#[test]
+fn tg_38_an_eager_child_that_cancels_the_group_and_is_awaited_by_the_body_is_cancelled_once() {
+    everywhere(async || {
+        let log = Log::default();
+        let told = log.clone();
+        let result = TaskGroup::<&str>::scope(async |group| {
+            let inner = group.clone();
+            let child = group.create_task_with(TaskBuilder::new().eager_start(true), async move {
+                inner.cancel();
+                cleans_up(told, 10).await
+            });
+            Ok(child.await.is_ok())
+        })
+        .await;
+        assert!(result.unwrap_err().is_empty());
+        assert_eq!(log.take(), ["2 None"], "it was passed on by the body as well, and did not interrupt the clean-up");
+    });
+}

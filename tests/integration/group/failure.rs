@@ -127,13 +127,7 @@ fn tg_13_an_error_of_the_body_cancels_the_children() {
     everywhere(async || {
         let log = Log::default();
         let result = TaskGroup::scope(async |group| {
-            let (sent, started) = signal();
-            let told = log.clone();
-            group.create_task(async move {
-                send(sent);
-                cleans_up(told, 2).await
-            });
-            received(started).await;
+            add_cleaning_child(&group, &log, 2).await;
             Err::<(), _>("body")
         })
         .await;
@@ -265,13 +259,7 @@ fn tg_18_a_panicking_child_fails_the_group_like_an_error() {
     everywhere(async || {
         let log = Log::default();
         let result = TaskGroup::<&str>::scope(async |group| {
-            let (sent, started) = signal();
-            let told = log.clone();
-            group.create_task(async move {
-                send(sent);
-                cleans_up(told, 3).await
-            });
-            received(started).await;
+            add_cleaning_child(&group, &log, 3).await;
             group.create_task(async { panic!("of the child") });
             forever().await;
             Ok(())
@@ -290,14 +278,8 @@ fn tg_18_a_panicking_child_fails_the_group_like_an_error() {
 fn tg_19_a_panicking_body_fails_the_group_after_the_children_have_ended() {
     everywhere(async || {
         let log = Log::default();
-        let told = log.clone();
         let result = TaskGroup::<&str>::scope(async |group| {
-            let (sent, started) = signal();
-            group.create_task(async move {
-                send(sent);
-                cleans_up(told, 3).await
-            });
-            received(started).await;
+            add_cleaning_child(&group, &log, 3).await;
             if log.take().is_empty() {
                 panic!("of the body");
             }
@@ -309,6 +291,61 @@ fn tg_19_a_panicking_body_fails_the_group_after_the_children_have_ended() {
         );
         assert_eq!(log.take().len(), 1);
         assert_eq!(count(), 0);
+    });
+}
+
+#[test]
+fn tg_19_a_body_that_panics_before_it_gives_its_future_fails_the_group_too() {
+    everywhere(async || {
+        let log = Log::default();
+        let told = log.clone();
+        let result: Result<(), _> = TaskGroup::<&str>::scope(move |group| {
+            let child = TaskBuilder::new().eager_start(true);
+            group.create_task_with(child, cleans_up(told, 3));
+            if count() == 0 {
+                panic!("at once");
+            }
+            async { Ok(()) }
+        })
+        .await;
+        assert!(matches!(result.unwrap_err().failures(), [Failure::Panicked(_)]));
+        assert_eq!(log.take().len(), 1, "the child has ended");
+        assert_eq!(count(), 0);
+    });
+}
+
+#[test]
+fn tg_19_a_panic_in_a_destructor_of_the_cancelled_body_is_a_failure_of_the_group() {
+    everywhere(async || {
+        for from_outside in [false, true] {
+            let log = Log::default();
+            let told = log.clone();
+            let (sent, started) = signal();
+            let task = create_task(async move {
+                let result = TaskGroup::scope(async |group| {
+                    add_cleaning_child(&group, &told, 3).await;
+                    if !from_outside {
+                        group.create_task(async { Err::<(), _>("failed") });
+                    }
+                    let _bomb = PanicsInDrop("in the body");
+                    send(sent);
+                    forever().await;
+                    Ok(())
+                })
+                .await;
+                (
+                    result.unwrap_err().into_failures().len(),
+                    told.take().len(),
+                    catch_cancelled(yield_now()).await.is_err(),
+                )
+            });
+            received(started).await;
+            if from_outside {
+                task.cancel();
+            }
+            let failures = if from_outside { 1 } else { 2 };
+            assert_eq!(task.await.unwrap(), (failures, 1, from_outside));
+        }
     });
 }
 
@@ -332,29 +369,17 @@ fn tg_20_a_body_that_answers_the_abort_with_a_panic_leaves_the_count_right() {
 
 #[test]
 fn tg_21_a_panic_in_a_destructor_of_a_cancelled_child_fails_nobody_else() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("in a destructor");
-        }
-    }
     everywhere(async || {
         let log = Log::default();
-        let told = log.clone();
         let result = TaskGroup::scope(async |group| {
             let (sent, started) = signal();
             group.create_task(async move {
-                let _bomb = Bomb;
+                let _bomb = PanicsInDrop("in a destructor");
                 send(sent);
                 forever().await;
             });
             received(started).await;
-            let (sent, started) = signal();
-            group.create_task(async move {
-                send(sent);
-                cleans_up(told, 2).await
-            });
-            received(started).await;
+            add_cleaning_child(&group, &log, 2).await;
             Err::<(), _>("body")
         })
         .await;
@@ -362,14 +387,6 @@ fn tg_21_a_panic_in_a_destructor_of_a_cancelled_child_fails_nobody_else() {
         assert!(failures.iter().any(|failure| failure.error() == Some(&"body")), "{failures:?}");
         assert_eq!(log.take().len(), 1);
     });
-}
-
-struct PanicsInDrop(&'static str);
-
-impl Drop for PanicsInDrop {
-    fn drop(&mut self) {
-        panic!("{}", self.0);
-    }
 }
 
 #[test]

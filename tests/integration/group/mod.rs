@@ -39,3 +39,21 @@ async fn cleans_up(log: Log, steps: usize) -> Result<(), &'static str> {
     log.add(format!("{} {:?}", count(), error.message()));
     error.reraise().await
 }
+
+/// Adds a child that `cleans_up`; it waits already.
+async fn add_cleaning_child(group: &TaskGroup<&'static str>, log: &Log, steps: usize) {
+    let (log, (sent, started)) = (log.clone(), signal());
+    group.create_task(async move {
+        send(sent);
+        cleans_up(log, steps).await
+    });
+    received(started).await;
+}
+
+struct PanicsInDrop(&'static str);
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
+    }
+}

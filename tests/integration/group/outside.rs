@@ -46,6 +46,80 @@ fn tg_23_a_request_from_outside_goes_to_the_children_and_on_after_they_have_ende
 }
 
 #[test]
+fn tg_23_groups_in_branches_of_a_join_are_waited_for_whichever_ends_first() {
+    everywhere(async || {
+        for in_body in [true, false] {
+            let log = Log::default();
+            let told = log.clone();
+            let (promise, started) = signal();
+            let task = create_task(async move {
+                let group = async |steps| {
+                    TaskGroup::<&str>::scope(async |group| {
+                        add_cleaning_child(&group, &told, steps).await;
+                        if in_body {
+                            forever().await;
+                        }
+                        Ok(())
+                    })
+                    .await
+                };
+                let ready = async {
+                    passes(20).await;
+                    send(promise);
+                };
+                futures::join!(group(2), group(20), ready)
+            });
+            received(started).await;
+            passes(20).await;
+            task.cancel_with("outside");
+            assert_eq!(cancellation(task.await).message(), Some("outside"));
+            assert_eq!(
+                log.take(),
+                ["1 Some(\"outside\")"; 2],
+                "the first group's cancellation has waited for the second"
+            );
+        }
+    });
+}
+
+#[test]
+fn tg_24_a_group_that_answers_with_an_error_is_waited_for_in_a_join() {
+    everywhere(async || {
+        let log = Log::default();
+        let told = log.clone();
+        let (promise, started) = signal();
+        let task = create_task(async move {
+            let answers = TaskGroup::scope(async |group| {
+                add_cleaning_child(&group, &told, 30).await;
+                let (sent, started) = signal();
+                let child = group.create_task(async move {
+                    send(sent);
+                    drop(catch_cancelled(forever()).await);
+                    Err::<(), _>("answer")
+                });
+                received(started).await;
+                drop(child.await);
+                Ok(())
+            });
+            let lets_go = TaskGroup::scope(async |group| {
+                add_cleaning_child(&group, &told, 10).await;
+                Ok(())
+            });
+            let ready = async {
+                passes(20).await;
+                send(promise);
+            };
+            futures::join!(answers, lets_go, ready)
+        });
+        received(started).await;
+        passes(20).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(log.take().len(), 2);
+    });
+}
+
+#[test]
 fn tg_24_errors_win_over_the_request_and_the_next_await_is_cancelled() {
     everywhere(async || {
         for of_body in [true, false] {

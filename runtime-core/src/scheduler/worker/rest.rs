@@ -13,6 +13,8 @@ const MANY_TIMERS: u64 = 64;
 /// How long the sentry goes on looking at the last-in slots when nothing happens there, and how often it does.
 const WATCH_ROUNDS: u32 = 3;
 const WATCH_PERIOD: u64 = 1_000_000;
+/// The same for the second look after it was called: that the slot's owner was at work a moment ago says little.
+const WATCH_SOON: u64 = 50_000;
 /// A poll in which nothing moves for so many spins is long enough that taking its last-in task costs nothing (about 5 µs).
 const STUCK_SPINS: u32 = 150;
 /// What was stolen was too small to be worth the trip if it came to at least so many polls, took less than `SMALL_STEAL` in all, and less than
@@ -168,11 +170,13 @@ impl Worker {
         let asleep = idle.fall_asleep(self.index, self.searching.replace(false));
         let mut sentry = asleep.sentry;
         let mut rounds = 0;
+        let mut period = WATCH_SOON;
         let mut found = None;
         while !self.must_not_sleep(done) {
             let mut wake_at = self.timers().next().min(deadline);
             if sentry {
-                wake_at = self.announce(wake_at, rounds);
+                let watch = (rounds > 0).then_some(period);
+                wake_at = self.announce(wake_at, watch);
                 // After the announcement, on account of which others may have kept silent: queues and slots once more.
                 if self.shared.has_work() {
                     break;
@@ -202,7 +206,8 @@ impl Worker {
             if !sentry {
                 sentry = idle.take_post(self.index);
             }
-            rounds = if timed_out { rounds.saturating_sub(1) } else { WATCH_ROUNDS };
+            (rounds, period) =
+                if timed_out { (rounds.saturating_sub(1), WATCH_PERIOD) } else { (WATCH_ROUNDS, WATCH_SOON) };
             if sentry && self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE) <= now {
                 break;
             }
@@ -224,12 +229,12 @@ impl Worker {
         }
     }
 
-    /// As the sentry: says when it looks next.
-    fn announce(&self, own: u64, rounds: u32) -> u64 {
+    /// As the sentry: says when it looks next, and whether it watches the slots, at which it then looks after so long.
+    fn announce(&self, own: u64, watch: Option<u64>) -> u64 {
         let others = self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE);
-        let watch = if rounds > 0 { self.shared.clock.now() + WATCH_PERIOD } else { u64::MAX };
-        let at = own.min(others).min(watch);
-        self.shared.idle.announce_lookout(at, rounds > 0);
+        let look_at = watch.map_or(u64::MAX, |period| self.shared.clock.now() + period);
+        let at = own.min(others).min(look_at);
+        self.shared.idle.announce_lookout(at, watch.is_some());
         // Timers armed before the announcement became visible.
         at.min(self.shared.next_timer_of_others(self.index).saturating_add(SENTRY_GRACE))
     }

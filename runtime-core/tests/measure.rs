@@ -52,10 +52,26 @@ fn an_idle_runtime_uses_under_a_millisecond_of_cpu_per_second() {
     }
 }
 
+/// Has the allocator give large vectors back to the system as soon as they are freed. As it is, it soon keeps those of megabytes in its arenas, of which there is
+/// one per thread, and does not give back what is free at their ends.
+fn give_large_vectors_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn mallopt(parameter: i32, value: i32) -> i32;
+        }
+        const M_MMAP_THRESHOLD: i32 = -3;
+        // SAFETY: takes plain numbers; no other thread uses the allocator yet.
+        unsafe { mallopt(M_MMAP_THRESHOLD, 64 << 10) };
+    }
+}
+
 #[test]
 #[ignore = "measures memory: to be run alone"]
 fn a_million_tasks_leave_no_memory_behind() {
     const TASKS: usize = 1_000_000;
+    // The handles are kept in vectors, which are this test's and not the runtime's.
+    give_large_vectors_back();
     let before = resident_kib();
     for workers in [1, 2, 8] {
         let engine = Engine::new(Config { workers, ..Config::default() }).unwrap();
@@ -96,7 +112,7 @@ fn a_million_tasks_leave_no_memory_behind() {
         drop(engine);
         let after = resident_kib();
         println!("{workers} workers: {before} KiB resident before, {after} KiB after");
-        // What is left is pieces in the allocator's arenas, one per thread; three million tasks that stayed would be a gigabyte.
-        assert!(after < before + 64 * 1024);
+        // Three million tasks are 400 MB.
+        assert!(after < before + 4 * 1024);
     }
 }

@@ -53,9 +53,11 @@ fn tg_23_groups_in_branches_of_a_join_are_waited_for_whichever_ends_first() {
             let told = log.clone();
             let (promise, started) = signal();
             let task = create_task(async move {
+                let there = Count::default();
                 let group = async |steps| {
                     TaskGroup::<&str>::scope(async |group| {
                         add_cleaning_child(&group, &told, steps).await;
+                        there.add();
                         if in_body {
                             forever().await;
                         }
@@ -63,14 +65,16 @@ fn tg_23_groups_in_branches_of_a_join_are_waited_for_whichever_ends_first() {
                     })
                     .await
                 };
+                // Polled after both.
                 let ready = async {
-                    passes(20).await;
+                    while there.get() < 2 {
+                        yield_now().await;
+                    }
                     send(promise);
                 };
                 futures::join!(group(2), group(20), ready)
             });
             received(started).await;
-            passes(20).await;
             task.cancel_with("outside");
             assert_eq!(cancellation(task.await).message(), Some("outside"));
             assert_eq!(
@@ -89,6 +93,7 @@ fn tg_24_a_group_that_answers_with_an_error_is_waited_for_in_a_join() {
         let told = log.clone();
         let (promise, started) = signal();
         let task = create_task(async move {
+            let there = Count::default();
             let answers = TaskGroup::scope(async |group| {
                 add_cleaning_child(&group, &told, 30).await;
                 let (sent, started) = signal();
@@ -98,21 +103,25 @@ fn tg_24_a_group_that_answers_with_an_error_is_waited_for_in_a_join() {
                     Err::<(), _>("answer")
                 });
                 received(started).await;
+                there.add();
                 drop(child.await);
                 Ok(())
             });
             let lets_go = TaskGroup::scope(async |group| {
                 add_cleaning_child(&group, &told, 10).await;
+                there.add();
                 Ok(())
             });
+            // Polled after both.
             let ready = async {
-                passes(20).await;
+                while there.get() < 2 {
+                    yield_now().await;
+                }
                 send(promise);
             };
             futures::join!(answers, lets_go, ready)
         });
         received(started).await;
-        passes(20).await;
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(log.take().len(), 2);

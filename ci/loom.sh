@@ -25,4 +25,4 @@ esac
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-$bound}"
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg loom -C debug-assertions"
-exec cargo test -p runtime-core --lib --release -- --nocapture "$@"
+exec cargo test -p runtime-core -p runtime-bridge --lib --release -- --nocapture "$@"

@@ -29,7 +29,10 @@
 
 #![forbid(unsafe_code)]
 
+mod loom;
 mod pool;
+#[cfg(all(test, loom))]
+mod tests;
 mod threadsafe;
 mod to_thread;
 mod wait;

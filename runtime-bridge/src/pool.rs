@@ -26,18 +26,17 @@
 //! The interleaving to fear: a job is added while the last watcher goes. Adding is *send, fence, look at `cover`*; going is *lower `cover`,
 //! fence, look at the queue*. One of the two sees the other.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crate::loom::atomic::{AtomicBool, AtomicUsize, fence};
+use crate::loom::{self, JoinHandle, Mutex, MutexGuard, Receiver, Sender, Thread, now, unbounded};
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
 use runtime_core::{Extension, Handle, Metrics};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
 use std::sync::{Arc, LazyLock};
-use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 /// How long a watcher spins at an empty queue: longer than a worker takes to be woken and to send the next job.
@@ -59,11 +58,11 @@ thread_local! {
 }
 
 /// How many threads can run at once.
-static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
 
 /// Whether spinning makes sense: on one core it only holds back the one that is waited for.
 pub(crate) fn may_spin() -> bool {
-    *CORES > 1
+    !cfg!(loom) && *CORES > 1
 }
 
 /// How the blocking pool of a runtime is to be; see [`configure`].
@@ -205,7 +204,7 @@ struct Crew {
     /// The state of things at the last summons.
     last_look: Option<Look>,
     /// To wait for the ends of the threads.
-    handles: HashMap<u64, JoinHandle<()>>,
+    handles: BTreeMap<u64, JoinHandle<()>>,
     /// The thread that ended last by its keep-alive; the next one to end waits for it, so that none is left behind.
     ended: Option<JoinHandle<()>>,
     /// Called when the last thread of a closed pool ends.
@@ -268,7 +267,7 @@ struct Post {
 }
 
 impl Pool {
-    fn new(config: BlockingConfig) -> Arc<Self> {
+    pub(crate) fn new(config: BlockingConfig) -> Arc<Self> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let (sender, jobs) = unbounded();
         Arc::new(Self {
@@ -318,7 +317,7 @@ impl Pool {
 
     fn look(&self) -> Look {
         // Relaxed: an estimate.
-        Look { at: Instant::now(), finished: self.finished.load(Relaxed) }
+        Look { at: now(), finished: self.finished.load(Relaxed) }
     }
 
     /// Sees to it that a thread comes for the queue.
@@ -352,12 +351,9 @@ impl Pool {
 
     fn create_thread(self: &Arc<Self>, crew: &mut Crew, look: Look) -> io::Result<()> {
         let number = crew.last_number + 1;
-        let mut builder = thread::Builder::new().name(format!("{}-{number}", self.config.thread_name));
-        if let Some(size) = self.config.thread_stack_size {
-            builder = builder.stack_size(size);
-        }
+        let name = format!("{}-{number}", self.config.thread_name);
         let pool = Arc::clone(self);
-        let handle = builder.spawn(move || pool.serve(number, look))?;
+        let handle = loom::spawn(name, self.config.thread_stack_size, move || pool.serve(number, look))?;
         crew.last_number = number;
         crew.threads += 1;
         crew.handles.insert(number, handle);
@@ -367,7 +363,7 @@ impl Pool {
     /// The life of a thread, which begins as a watcher.
     fn serve(self: Arc<Self>, number: u64, look: Look) {
         SERVES.set(Some(self.serial));
-        let bunk = Arc::new(Bunk { number, thread: thread::current(), summoned: AtomicBool::new(false) });
+        let bunk = Arc::new(Bunk { number, thread: loom::current(), summoned: AtomicBool::new(false) });
         let mut summoned = Some(look);
         loop {
             let rested = match self.watch(summoned.take()) {
@@ -444,9 +440,9 @@ impl Pool {
         if !may_spin() || self.spinning.swap(true, Acquire) {
             return None;
         }
-        let end = Instant::now() + SPIN;
+        let end = now() + SPIN;
         let mut job = None;
-        while job.is_none() && Instant::now() < end && !self.is_closed() {
+        while job.is_none() && now() < end && !self.is_closed() {
             for _ in 0..8 {
                 std::hint::spin_loop();
             }
@@ -464,14 +460,14 @@ impl Pool {
             return Rested::Up(None);
         }
         // A moment that the clock cannot name is never.
-        let kept_until = Instant::now().checked_add(self.config.keep_alive);
+        let kept_until = now().checked_add(self.config.keep_alive);
         loop {
-            let left = kept_until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = kept_until.map(|until| until.saturating_duration_since(now()));
             match post.as_ref().map(|post| post.period).or(left) {
-                Some(time) => thread::park_timeout(time),
-                None => thread::park(),
+                Some(time) => loom::park_timeout(time),
+                None => loom::park(),
             }
-            let is_over = kept_until.is_some_and(|until| until <= Instant::now());
+            let is_over = kept_until.is_some_and(|until| until <= now());
             if let Some(rested) = self.look_up(bunk, &mut post, is_over) {
                 return rested;
             }
@@ -552,14 +548,14 @@ impl Pool {
     }
 
     /// An idle thread becomes a watcher by itself.
-    fn get_up(&self, mut crew: parking_lot::MutexGuard<'_, Crew>, bunk: &Bunk) {
+    fn get_up(&self, mut crew: MutexGuard<'_, Crew>, bunk: &Bunk) {
         crew.idle.retain(|other| other.number != bunk.number);
         self.cover.fetch_add(1, SeqCst);
         self.unpost_if(&mut crew, bunk);
     }
 
     /// The time of an idle thread is over. The thread that ended before it is waited for, so that none is left behind.
-    fn end_idle(&self, mut crew: parking_lot::MutexGuard<'_, Crew>, bunk: &Bunk) -> Rested {
+    fn end_idle(&self, mut crew: MutexGuard<'_, Crew>, bunk: &Bunk) -> Rested {
         // What is in the queue now has been summoned for, or will be by somebody who waits for this lock: he will not find
         // this thread, and creates another one if need be. Better to stay.
         if !self.jobs.is_empty() {
@@ -588,7 +584,7 @@ impl Pool {
     }
 
     /// Takes in nothing more, refuses what is queued, and sends the threads home.
-    fn close(&self, on_empty: Arc<dyn Fn() + Send + Sync>) {
+    pub(crate) fn close(&self, on_empty: Arc<dyn Fn() + Send + Sync>) {
         // Relaxed: the fence pairs with the one in `submit`.
         self.closed.store(true, Relaxed);
         fence(SeqCst);
@@ -611,13 +607,13 @@ impl Pool {
     }
 
     /// Whether a closed pool has no thread any more. Those that have said good-bye are waited for: they have nothing left to do.
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         let threads = {
             let mut crew = self.crew.lock();
             if crew.threads > 0 {
                 return false;
             }
-            let mut threads: Vec<_> = crew.handles.drain().map(|(_, thread)| thread).collect();
+            let mut threads: Vec<_> = std::mem::take(&mut crew.handles).into_values().collect();
             threads.extend(crew.ended.take());
             threads
         };
@@ -635,7 +631,7 @@ impl Crew {
 
 fn join(thread: Option<JoinHandle<()>>) {
     if let Some(thread) = thread
-        && thread.thread().id() != thread::current().id()
+        && !loom::is_current(&thread)
     {
         // It catches all panics of users; nothing is to be done about one of its own.
         drop(thread.join());

@@ -1,16 +1,15 @@
 //! Waiting for a task on a thread that may block.
 
+use crate::loom::atomic::AtomicBool;
+use crate::loom::{self, Mutex, Thread, now};
 use crate::to_thread;
-use parking_lot::Mutex;
 use runtime_core::{Handle, OutsidePause, Task, TaskError};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// How long a wait looks at the task before it goes to sleep: about what falling asleep and being woken cost together.
@@ -79,7 +78,7 @@ impl<T> BlockingResult for Task<T> {
     fn blocking_result_timeout(&mut self, timeout: Duration) -> Result<Result<T, TaskError>, BlockingTimeout> {
         refuse_on_worker();
         // A moment that the clock cannot name is never.
-        wait(self, Instant::now().checked_add(timeout)).ok_or(BlockingTimeout)
+        wait(self, now().checked_add(timeout)).ok_or(BlockingTimeout)
     }
 }
 
@@ -130,7 +129,8 @@ impl Wake for Bell {
         let pause = {
             let mut pause = self.pause.lock();
             // Release: pairs with the acquire in `sleep`. Under the lock: `pause_clock` sees it, or is seen.
-            self.rung.store(true, Release);
+            // A swap, because loom does not know that the one in `sleep` cannot come between a store and those before it.
+            self.rung.swap(true, Release);
             pause.take()
         };
         drop(pause);
@@ -140,7 +140,7 @@ impl Wake for Bell {
 
 impl Bell {
     fn new() -> Arc<Self> {
-        Arc::new(Self { thread: thread::current(), rung: AtomicBool::new(false), pause: Mutex::new(None) })
+        Arc::new(Self { thread: loom::current(), rung: AtomicBool::new(false), pause: Mutex::new(None) })
     }
 
     /// The clock may move until it rings.
@@ -162,10 +162,10 @@ impl Bell {
     fn sleep(&self, deadline: Option<Instant>) -> bool {
         // Acquire: pairs with the release in `wake_by_ref`.
         while !self.rung.swap(false, Acquire) {
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
+            match deadline.map(|deadline| deadline.saturating_duration_since(now())) {
+                None => loom::park(),
                 Some(Duration::ZERO) => return false,
-                Some(left) => thread::park_timeout(left),
+                Some(left) => loom::park_timeout(left),
             }
         }
         true
@@ -202,9 +202,9 @@ fn spin<T>(task: &Task<T>, deadline: Option<Instant>) {
     if task.done() || !crate::pool::may_spin() {
         return;
     }
-    let end = Instant::now() + SPIN;
+    let end = now() + SPIN;
     let end = deadline.map_or(end, |deadline| deadline.min(end));
-    while !task.done() && Instant::now() < end {
+    while !task.done() && now() < end {
         for _ in 0..8 {
             std::hint::spin_loop();
         }

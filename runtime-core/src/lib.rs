@@ -16,7 +16,12 @@ mod current;
 mod engine;
 mod handle;
 mod inspect;
+#[cfg(not(loom))]
 mod loom;
+/// For the models of the crates above, which run on the same memory model.
+#[cfg(loom)]
+#[allow(missing_docs, reason = "the names are std's")]
+pub mod loom;
 mod observe;
 mod report;
 mod scheduler;

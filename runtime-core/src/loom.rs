@@ -48,22 +48,26 @@ mod imp {
 
 #[cfg(loom)]
 mod imp {
-    pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::MutexGuard;
+    pub use loom::cell::UnsafeCell;
+    pub use loom::sync::MutexGuard;
     use std::cell::Cell;
     use std::time::{Duration, Instant};
 
     /// loom's mutex behind the interface of `parking_lot`'s.
     #[derive(Debug, Default)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
+        pub fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        }
+
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
         }
     }
 
@@ -72,7 +76,7 @@ mod imp {
     /// loom knows `SeqCst` fences only and takes an access for `AcqRel`, so that right code seems wrong. Here a `SeqCst` load that comes after a `SeqCst`
     /// store or exchange of the same thread has a fence before it: what C++ promises for "write mine, then read theirs", and no more
     /// than that where only one of the two is `SeqCst`.
-    pub(crate) mod atomic {
+    pub mod atomic {
         use loom::sync::atomic as inner;
         use std::cell::Cell;
         use std::sync::atomic::Ordering::{self, SeqCst};
@@ -100,7 +104,7 @@ mod imp {
             }
         }
 
-        pub(crate) fn fence(ordering: Ordering) {
+        pub fn fence(ordering: Ordering) {
             set_written(false);
             inner::fence(ordering);
         }
@@ -108,23 +112,23 @@ mod imp {
         macro_rules! atomic {
             ($name:ident $(<$t:ident>)?, $value:ty, $($arithmetic:ident)*) => {
                 #[derive(Debug)]
-                pub(crate) struct $name $(<$t>)? (inner::$name $(<$t>)?);
+                pub struct $name $(<$t>)? (inner::$name $(<$t>)?);
 
                 #[allow(dead_code, reason = "each kind has all operations; the engine needs some of each")]
                 impl $(<$t>)? $name $(<$t>)? {
                     #[track_caller]
-                    pub(crate) fn new(value: $value) -> Self {
+                    pub fn new(value: $value) -> Self {
                         Self(inner::$name::new(value))
                     }
 
                     #[track_caller]
-                    pub(crate) fn load(&self, ordering: Ordering) -> $value {
+                    pub fn load(&self, ordering: Ordering) -> $value {
                         before_read(ordering);
                         self.0.load(ordering)
                     }
 
                     #[track_caller]
-                    pub(crate) fn store(&self, value: $value, ordering: Ordering) {
+                    pub fn store(&self, value: $value, ordering: Ordering) {
                         self.0.store(value, ordering);
                         after_write(ordering);
                     }
@@ -132,7 +136,7 @@ mod imp {
                     atomic!(@ $value, swap $($arithmetic)*);
 
                     #[track_caller]
-                    pub(crate) fn compare_exchange(
+                    pub fn compare_exchange(
                         &self,
                         from: $value,
                         to: $value,
@@ -148,7 +152,7 @@ mod imp {
                     }
 
                     #[track_caller]
-                    pub(crate) fn compare_exchange_weak(
+                    pub fn compare_exchange_weak(
                         &self,
                         from: $value,
                         to: $value,
@@ -162,7 +166,7 @@ mod imp {
             (@ $value:ty, $($operation:ident)*) => {
                 $(
                     #[track_caller]
-                    pub(crate) fn $operation(&self, value: $value, ordering: Ordering) -> $value {
+                    pub fn $operation(&self, value: $value, ordering: Ordering) -> $value {
                         before_read(ordering);
                         let before = self.0.$operation(value, ordering);
                         after_write(ordering);
@@ -176,14 +180,14 @@ mod imp {
         atomic!(AtomicU8, u8, fetch_max);
         atomic!(AtomicU32, u32, fetch_add);
         atomic!(AtomicU64, u64, fetch_add fetch_sub fetch_and fetch_or);
-        atomic!(AtomicUsize, usize, fetch_add fetch_sub);
+        atomic!(AtomicUsize, usize, fetch_add fetch_sub fetch_and fetch_or);
         atomic!(AtomicPtr<T>, *mut T,);
     }
 
     /// Threads whose park token is a `Notify`: loom's own `unpark` also wakes a thread that waits for a mutex.
-    pub(crate) mod thread {
+    pub mod thread {
         use loom::sync::Notify;
-        pub(crate) use loom::thread::{spawn, yield_now};
+        pub use loom::thread::{JoinHandle, spawn, yield_now};
         use std::sync::Arc;
         use std::time::Duration;
 
@@ -193,25 +197,25 @@ mod imp {
         }
 
         #[derive(Debug, Clone)]
-        pub(crate) struct Thread(Arc<Notify>);
+        pub struct Thread(Arc<Notify>);
 
         impl Thread {
-            pub(crate) fn unpark(&self) {
+            pub fn unpark(&self) {
                 self.0.notify();
             }
         }
 
-        pub(crate) fn current() -> Thread {
+        pub fn current() -> Thread {
             Thread(TOKEN.with(Arc::clone))
         }
 
         /// Like the real one, it may return without reason.
-        pub(crate) fn park() {
+        pub fn park() {
             current().0.wait();
         }
 
         /// The time is up at once, but not before the others had a chance.
-        pub(crate) fn park_timeout(timeout: Duration) {
+        pub fn park_timeout(timeout: Duration) {
             yield_now();
             super::NOW.set(super::NOW.get() + timeout);
         }
@@ -223,13 +227,12 @@ mod imp {
     }
 
     /// The time of the model since its beginning.
-    pub(crate) fn elapsed(_epoch: Instant) -> Duration {
+    pub fn elapsed(_epoch: Instant) -> Duration {
         NOW.get()
     }
 
     /// An execution begins.
-    #[cfg(test)]
-    pub(crate) fn reset_time() {
+    pub fn reset_time() {
         NOW.set(Duration::ZERO);
     }
 
@@ -241,4 +244,7 @@ mod imp {
     pub(crate) use static_thread_local;
 }
 
+#[cfg(not(loom))]
 pub(crate) use imp::*;
+#[cfg(loom)]
+pub use imp::*;

@@ -3,8 +3,8 @@
 #
 # The standard library should be instrumented too (-Zbuild-std), which takes the component rust-src. Without it the address and leak
 # sanitizers work on our code; the thread sanitizer does not see the synchronisation inside of std (channels, locks, joins), and would
-# report races that are none, so it refuses. crossbeam's fences are replaced for it (crossbeam_sanitize_thread); ours in `idle.rs` are only
-# about what a worker looks at before it sleeps, not about who may touch what.
+# report races that are none, so it refuses. crossbeam's fences are replaced for it (crossbeam_sanitize_thread); what is left is in `tsan.supp`.
+# Our fences in `idle.rs` are only about what a worker looks at before it sleeps, not about who may touch what.
 set -eu
 cd "$(dirname "$0")/.."
 sanitizer=${1:-address}
@@ -26,6 +26,7 @@ thread)
         exit 3
     fi
     flags="$flags --cfg crossbeam_sanitize_thread"
+    export TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp ${TSAN_OPTIONS:-}"
     ;;
 *)
     echo "usage: ci/san.sh address|thread|leak [FILTER]" >&2
@@ -37,5 +38,8 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$sanitizer"
 export RUSTFLAGS="${RUSTFLAGS:-} $flags"
 # The tests' own guard against hanging ends the process.
 export TEST_HANG_SECONDS="${TEST_HANG_SECONDS:-3600}"
+# Reading all of the debug information for each panic would take most of the time.
+export RUST_BACKTRACE=0
+export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 # shellcheck disable=SC2086
 exec cargo +nightly test $standard --target "$target" -p runtime -p runtime-core -p runtime-bridge -p runtime-timers --lib --test integration "$@"

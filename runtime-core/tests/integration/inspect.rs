@@ -79,7 +79,7 @@ everywhere! {
         let text = stack.to_string();
         assert_eq!(stack.awaits().len(), 2, "{text}");
         assert!(text.contains("left") && text.contains("right"), "{text}");
-        assert_eq!(text.matches("MaybeDone").count(), 1, "one common beginning: {text}");
+        assert_eq!(text.matches("PollFn").count(), 1, "one common beginning: {text}");
         assert_eq!(stack.awaits()[0].what, Awaits::Timer { until: None, after: None });
         assert!(matches!(stack.awaits()[1].what, Awaits::Promise { .. }));
         task.cancel();

@@ -19,7 +19,7 @@ const WATCH_SOON: u64 = 50_000;
 const STUCK_SPINS: u32 = 150;
 /// What was stolen was too small to be worth the trip if it came to at least so many polls, took less than `SMALL_STEAL` in all, and less than
 /// `SMALL_POLL` per poll. A stolen task costs both sides about 300 ns in cache lines that change cores.
-const SMALL_POLLS: u64 = 6;
+const SMALL_POLLS: u64 = if cfg!(loom) { 1 } else { 6 };
 const SMALL_STEAL: u64 = 20_000;
 const SMALL_POLL: u64 = 600;
 /// The same for tasks that had been polled before, if it came to no more than that so many times in a row: they are most likely talking to those that
@@ -168,6 +168,7 @@ impl Worker {
     fn sleep(&self, deadline: u64, done: &impl Fn() -> bool) {
         let idle = &self.shared.idle;
         let asleep = idle.fall_asleep(self.index, self.searching.replace(false));
+        self.napped.set(false);
         let mut sentry = asleep.sentry;
         let mut rounds = 0;
         let mut period = WATCH_SOON;

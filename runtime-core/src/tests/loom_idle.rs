@@ -205,3 +205,21 @@ fn a_sentry_that_goes_leaves_its_duty_to_another() {
         assert!(idle.take_post(1));
     });
 }
+
+/// The sentry is chosen for work while another worker falls asleep: somebody who sleeps has the post, or gets it.
+///
+/// *Found by hand:* `pop` that keeps the post.
+#[test]
+fn a_chosen_sentry_leaves_its_post() {
+    model(|| {
+        let idle = Arc::new(Idle::new(2));
+        assert!(idle.fall_asleep(0, false).sentry);
+        let other = thread::spawn({
+            let idle = Arc::clone(&idle);
+            move || idle.fall_asleep(1, false)
+        });
+        let chosen = idle.notify().expect("nobody searches");
+        let _ = other.join().unwrap();
+        assert!(idle.take_post(1 - chosen), "nobody looks after those who are awake");
+    });
+}

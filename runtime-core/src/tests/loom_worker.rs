@@ -2,7 +2,7 @@
 //!
 //! Each model ends its workers by the life of the runtime, as the shutdown does; a task that nobody comes for is a deadlock, or a model without end.
 
-use super::support::{large_model, model};
+use super::support::{large_model, model, reduced_model};
 use crate::engine::{self, Config};
 use crate::loom::atomic::AtomicUsize;
 use crate::loom::thread;
@@ -14,10 +14,11 @@ use crate::task::{Kind, Task};
 use crate::time::sleep::sleep;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as Count;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// A worker on its way to its thread.
@@ -70,6 +71,29 @@ impl Rig {
     fn spawn<F: Future>(&self, future: F) -> Task<F::Output> {
         spawn(&self.shared, future)
     }
+
+    /// Waits until so many workers search, and so many sleep.
+    fn wait_until(&self, enough: impl Fn(usize, usize) -> bool) {
+        loop {
+            let (searching, asleep) = self.shared.idle.counts();
+            if enough(searching, asleep) {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Lets a worker do a task from outside, so small that it naps before it searches next.
+    fn let_steal_little(&self, index: usize, roll: &Arc<Roll>) {
+        let (done, here) = (Arc::new(Count::new(0)), Arc::clone(roll));
+        let says = Arc::clone(&done);
+        drop(self.spawn(async move {
+            says.store(1, Relaxed);
+            here.here();
+        }));
+        let worker = &self.workers[index].as_ref().expect("not started").0;
+        worker.enter(|| worker.run_until(u64::MAX, || done.load(Relaxed) == 1));
+    }
 }
 
 /// What goes to a thread of a model, which are coroutines of one real thread.
@@ -81,6 +105,15 @@ unsafe impl<F> Send for Alone<F> {}
 impl<F> Alone<F> {
     fn into(self) -> F {
         self.0
+    }
+}
+
+/// A waker that says that it was used.
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(1, Release);
     }
 }
 
@@ -127,8 +160,7 @@ impl Roll {
 
 /// A thread that is no worker makes a task, while the only worker that is there may be falling asleep.
 ///
-/// *Found by hand:* `push_from_outside` that does not notify; `sleep` that does not look once more (`must_not_sleep` always false);
-/// `fall_asleep` without its fence.
+/// *Found by hand:* `push_from_outside` that does not notify.
 #[test]
 fn a_task_from_outside_is_run() {
     model(|| {
@@ -144,7 +176,8 @@ fn a_task_from_outside_is_run() {
 
 /// Two workers that may both be falling asleep, and a task from outside.
 ///
-/// *Found by hand:* the same; `notify` that takes the sleeper off the list and does not unpark it.
+/// *Found by hand:* `push_from_outside` that does not notify; `sleep` that does not look at the queues once more; `notify` that takes the sleeper off the list
+/// and does not unpark it.
 #[test]
 fn one_of_two_workers_runs_it() {
     large_model(|| {
@@ -231,38 +264,121 @@ fn two_tasks_behind_an_endless_poll_are_run() {
     });
 }
 
-/// A task makes one that sleeps, and holds its worker until that one has slept: the other worker runs it, or it has begun to sleep here, and is woken by the
-/// other one's look at the timers.
+/// A task begins to sleep, in one poll with no end before the sleep's: its worker is stuck, so the other one, which may be asleep, fires the timer.
+///
+/// The task comes from outside: one in a last-in slot would keep the sentry awake, who would see the timer without being called for it.
 ///
 /// *Found by hand:* `arm` that never calls the sentry; `fire_timers` that looks at the own wheel only; `next_timer_of_others` that is always never.
 #[test]
 fn a_timer_of_a_stuck_worker_is_fired() {
     model(|| {
         let mut rig = Rig::new();
-        let roll = Roll::new(&rig, 2);
-        let other = rig.start(1, || ());
-        let shared = Arc::clone(&rig.shared);
-        let (sleeper, stuck) = (Arc::clone(&roll), Arc::clone(&roll));
-        rig.work_here(0, || {
-            let free = Arc::new(AtomicUsize::new(0));
-            let frees = Arc::clone(&free);
-            let hold = async move {
-                let nap = spawn(&shared, async move {
-                    sleep(Duration::from_micros(10)).await;
-                    frees.store(1, Release);
-                    sleeper.here();
-                });
-                drop(nap);
-                while free.load(Acquire) == 0 {
+        let roll = Roll::new(&rig, 1);
+        let stuck = Arc::clone(&roll);
+        let hold = poll_fn(move |_| {
+            let bell = Arc::new(Bell(AtomicUsize::new(0)));
+            let waker = Waker::from(Arc::clone(&bell));
+            let sleep = pin!(sleep(Duration::from_micros(10)));
+            if sleep.poll(&mut Context::from_waker(&waker)).is_pending() {
+                while bell.0.load(Acquire) == 0 {
                     thread::yield_now();
                 }
-                stuck.here();
-            };
-            drop(spawn(&rig_shared(&roll), hold));
+            }
+            stuck.here();
+            Poll::Ready(())
         });
+        drop(rig.spawn(hold));
+        let other = rig.start(1, || ());
+        rig.work_here(0, || ());
         other.join().unwrap();
         roll.check();
     });
+}
+
+/// A task from outside was small, so the worker that ran it naps, as a searcher: another task that comes meanwhile wakes nobody, and is run.
+///
+/// *Found by hand:* `rest` that no longer searches after the nap and is still counted so.
+#[test]
+fn a_task_that_comes_during_a_nap_is_run() {
+    model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 2);
+        let first = Arc::clone(&roll);
+        drop(rig.spawn(async move { first.here() }));
+        let worker = rig.start(1, || ());
+        let second = Arc::clone(&roll);
+        drop(rig.spawn(async move { second.here() }));
+        worker.join().unwrap();
+        roll.check();
+    });
+}
+
+/// Two workers sleep, and of two tasks from outside the first holds its worker until the second has run. The second is left to the worker that was woken for the
+/// first, which hands it on.
+///
+/// *Found by hand:* `stop_searching` that tells nobody.
+#[test]
+fn who_stops_searching_leaves_no_task_behind() {
+    reduced_model(2, || {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 2);
+        let workers = [rig.start(0, || ()), rig.start(1, || ())];
+        rig.wait_until(|_, asleep| asleep == 2);
+        push_two(&rig, &roll);
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        roll.check();
+    });
+}
+
+/// The same with one worker asleep and one that naps before it searches, to which both are left: it tells the sentry.
+///
+/// *Found by hand:* `stop_searching` that calls nobody after a nap.
+#[test]
+fn who_has_napped_leaves_no_task_behind() {
+    reduced_model(2, || {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 3);
+        rig.let_steal_little(0, &roll);
+        let sleeper = rig.start(1, || ());
+        rig.wait_until(|_, asleep| asleep == 1);
+        let napper = rig.start(0, || ());
+        rig.wait_until(|searching, asleep| searching + asleep == 2);
+        push_two(&rig, &roll);
+        sleeper.join().unwrap();
+        napper.join().unwrap();
+        roll.check();
+    });
+}
+
+/// A worker takes both out of the injector while the other one may be falling asleep, and holds the second in its hand for a moment: it tells of it.
+///
+/// *Found by hand:* `next_injected` that tells nobody.
+#[test]
+fn tasks_between_two_queues_are_told_of() {
+    large_model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 2);
+        push_two(&rig, &roll);
+        let workers = [rig.start(0, || ()), rig.start(1, || ())];
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        roll.check();
+    });
+}
+
+/// Two tasks from outside, of which the first holds its worker until the second has run.
+fn push_two(rig: &Rig, roll: &Arc<Roll>) {
+    let gate = Arc::new(AtomicUsize::new(0));
+    let (opens, stuck, free) = (Arc::clone(&gate), Arc::clone(roll), Arc::clone(roll));
+    drop(rig.spawn(async move {
+        while gate.load(Acquire) == 0 {
+            thread::yield_now();
+        }
+        stuck.here();
+    }));
+    drop(rig.spawn(async move {
+        opens.store(1, Release);
+        free.here();
+    }));
 }
 
 /// A timer fires, or is cancelled from another thread, or both at once: its waker is used at most once, and is gone afterwards.
@@ -271,7 +387,7 @@ fn a_timer_of_a_stuck_worker_is_fired() {
 #[test]
 fn a_timer_fires_or_is_cancelled() {
     struct Counts(Count);
-    impl std::task::Wake for Counts {
+    impl Wake for Counts {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Relaxed);
         }
@@ -298,12 +414,6 @@ fn a_timer_fires_or_is_cancelled() {
 /// *Found by hand:* `renew` that keeps the old waker; `renew` that says armed of what has fired.
 #[test]
 fn a_timer_moves_while_it_fires() {
-    struct Bell(AtomicUsize);
-    impl std::task::Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.store(1, Release);
-        }
-    }
     model(|| {
         use crate::time::Renewed;
         let shard = crate::time::TimerShard::get();
@@ -320,7 +430,7 @@ fn a_timer_moves_while_it_fires() {
 
 /// The whole shutdown against a task that is made from outside meanwhile: it runs, or ends cancelled; its value is dropped; nobody waits for ever.
 ///
-/// *Found by hand:* `release` that does not wake worker 0; `discard` that leaves the lists open; `is_deserted` that looks once.
+/// *Found by hand:* `discard` that leaves the lists open; `drop_idle` that does not claim.
 #[test]
 fn the_shutdown_meets_a_new_task() {
     model(|| {
@@ -353,9 +463,27 @@ fn the_shutdown_meets_a_new_task() {
     });
 }
 
-/// The whole shutdown against a wake from outside and another worker.
+/// The whole shutdown against another worker, which may end the last task while worker 0 waits for that.
 ///
-/// *Found by hand:* `drop_idle` that does not claim; `schedule` that takes no reference to the scheduler.
+/// *Found by hand:* `release` that does not wake worker 0.
+#[test]
+fn the_shutdown_waits_for_another_worker() {
+    large_model(|| {
+        let mut rig = Rig::new();
+        let task = rig.spawn(std::future::pending::<()>());
+        let other = rig.start(1, || ());
+        let worker = rig.workers[0].take().expect("started once").0;
+        worker.enter(|| {
+            engine::close_tasks(&worker, [Life::Closing, Life::Draining], u64::MAX);
+            close(&rig.shared);
+            engine::discard(&worker);
+        });
+        other.join().unwrap();
+        assert!(task.cancelled());
+    });
+}
+
+/// The whole shutdown against a wake from outside: the runtime goes, perhaps while the other thread is still on its way out of it.
 #[test]
 fn the_shutdown_meets_a_wake() {
     model(|| {
@@ -376,6 +504,7 @@ fn the_shutdown_meets_a_wake() {
             close(&rig.shared);
             engine::discard(&worker);
         });
+        drop((worker, rig));
         stranger.join().unwrap();
         assert!(task.cancelled());
     });

@@ -21,7 +21,7 @@
 mod answers;
 mod graph;
 mod picture;
-mod stack;
+pub(crate) mod stack;
 mod text;
 mod watch;
 

@@ -255,9 +255,23 @@ impl TaskRef {
     }
 }
 
-/// Looks up the functions at these return addresses, innermost first; several for one address where they were inlined. What belongs to
-/// the runtime's machinery and to the language's is left out.
+/// The functions at these return addresses that say something of the program: what belongs to the runtime's machinery and to the language's
+/// is left out.
 pub(super) fn resolve(addresses: &[usize]) -> Vec<StackFrame> {
+    let mut frames = functions(addresses);
+    // What a combinator does when it has said what it waits for is its own business.
+    let hook = frames.iter().rposition(is_hook);
+    frames.drain(..hook.map_or(0, |hook| hook + 1));
+    // How a place of ours waits is said by what is shown for it.
+    let first = frames.iter().position(|frame| !is_machinery(frame) && !is_ours(frame)).unwrap_or(frames.len());
+    frames.drain(..first);
+    frames.retain(|frame| !is_machinery(frame));
+    frames
+}
+
+/// Looks up the functions at these return addresses, innermost first, up to where the engine polls the task; several for one address where they
+/// were inlined.
+pub(crate) fn functions(addresses: &[usize]) -> Vec<StackFrame> {
     let mut frames = Vec::new();
     for address in addresses {
         let before = frames.len();
@@ -272,18 +286,11 @@ pub(super) fn resolve(addresses: &[usize]) -> Vec<StackFrame> {
         if frames.len() == before {
             frames.push(StackFrame { function: format!("{address:#x}"), file: None, line: None });
         }
+        if let Some(poller) = frames[before..].iter().position(is_poller) {
+            frames.truncate(before + poller);
+            break;
+        }
     }
-    // The poller and what is further out, if the walk went so far.
-    if let Some(outside) = frames.iter().position(is_poller) {
-        frames.truncate(outside);
-    }
-    // What a combinator does when it has said what it waits for is its own business.
-    let hook = frames.iter().rposition(is_hook);
-    frames.drain(..hook.map_or(0, |hook| hook + 1));
-    // How a place of ours waits is said by what is shown for it.
-    let first = frames.iter().position(|frame| !is_machinery(frame) && !is_ours(frame)).unwrap_or(frames.len());
-    frames.drain(..first);
-    frames.retain(|frame| !is_machinery(frame));
     for frame in &mut frames {
         shorten_name(&mut frame.function);
     }

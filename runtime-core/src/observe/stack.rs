@@ -285,29 +285,14 @@ unsafe fn copy(base: u64, range: &Range<u64>) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct Frames(Vec<u64>);
 
-/// Where the engine begins to poll: what is further up is the same for all tasks.
-const POLLED_BY: &str = "runtime_core::task::cell::poll";
-
 impl fmt::Display for Frames {
     /// One line for each function, and one for its place, as std prints them; resolves the names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut number = 0;
-        for address in &self.0 {
-            let mut names = Vec::new();
-            backtrace::resolve(*address as *mut c_void, |symbol| {
-                let name = symbol.name().map_or_else(|| format!("{address:#x}"), |name| format!("{name:#}"));
-                let place = symbol.filename().zip(symbol.lineno());
-                names.push((name, place.map(|(file, line)| format!("\n             at {}:{line}", file.display()))));
-            });
-            if names.is_empty() {
-                names.push((format!("{address:#x}"), None));
-            }
-            for (name, place) in names {
-                if name.starts_with(POLLED_BY) {
-                    return Ok(());
-                }
-                write!(f, "\n{number:4}: {name}{}", place.unwrap_or_default())?;
-                number += 1;
+        let addresses: Vec<usize> = self.0.iter().map(|address| *address as usize).collect();
+        for (number, frame) in crate::inspect::stack::functions(&addresses).into_iter().enumerate() {
+            write!(f, "\n{number:4}: {}", frame.function)?;
+            if let (Some(file), Some(line)) = (frame.file, frame.line) {
+                write!(f, "\n             at {file}:{line}")?;
             }
         }
         Ok(())

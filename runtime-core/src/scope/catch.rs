@@ -61,7 +61,7 @@ impl<F: Future> Future for CatchCancelled<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let caught = match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
+        let caught = match poll_catcher(this.node, cx, false, |cx| poll_some(this.inner.as_mut(), cx)) {
             Caught::Ready(output) => {
                 this.node.deliver_again_outside();
                 this.node.leave();
@@ -105,9 +105,14 @@ enum Caught<T> {
 }
 
 /// What all catchers with a future inside do: leave the request to a catcher below, or take it.
-fn poll_catcher<T>(node: &mut Node, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Caught<T> {
+fn poll_catcher<T>(
+    node: &mut Node,
+    cx: &mut Context<'_>,
+    told: bool,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Caught<T> {
     let incoming = node.mark.incoming();
-    let delivery = incoming.get();
+    let delivery = incoming.get().filter(|delivery| delivery.is_for(told));
     if let Some(delivery) = delivery
         && !node.has_catcher()
     {
@@ -263,7 +268,7 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let output = 'ready: {
-            match poll_catcher(this.node, cx, |cx| poll_some(this.inner.as_mut(), cx)) {
+            match poll_catcher(this.node, cx, this.cancelled.is_some(), |cx| poll_some(this.inner.as_mut(), cx)) {
                 Caught::Ready(output) => break 'ready output,
                 Caught::Delivered(error) => {
                     let inner = this.inner.as_mut().as_pin_mut().expect("polled after completion");

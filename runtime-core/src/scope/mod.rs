@@ -35,6 +35,7 @@
 //! 8. Unwinding drops a whole region, so it waits while a catcher in that region *holds*. It does not wait for handlers:
 //!    code after a `catch_cancelled` in another branch of a `join!` is dropped with its branch. Tasks in a group, unlike branches
 //!    of a `join!`, are always waited for.
+//! 9. A cancellation that is made pending again (`CancelledError::redeliver`) is not for those who hold after a request: in other branches, they have had it.
 //!
 //! # How
 //!
@@ -175,10 +176,12 @@ pub(crate) fn raise(error: CancelledError) {
     });
 }
 
-/// The request that is being delivered to a catcher without a future of its own, which takes it with this call; and the number of
-/// the task, if it is a request of the task itself and not of a scope in it.
-pub(crate) fn take_delivery(mark: &Mark) -> Option<(CancelledError, Option<u64>)> {
-    mark.incoming().get().map(|delivery| (delivery.take(), delivery.task()))
+/// The request that is being delivered to a catcher without a future of its own, which takes it with this call, unless it was `told` before and has had
+/// it; and the number of the task, if it is a request of the task itself and not of a scope in it.
+pub(crate) fn take_delivery(mark: &Mark, told: bool) -> Option<(CancelledError, Option<u64>)> {
+    let incoming = mark.incoming();
+    let delivery = incoming.get().filter(|delivery| delivery.is_for(told));
+    delivery.map(|delivery| (delivery.take(), delivery.task()))
 }
 
 /// The requests of the scopes around the running code, without the task's own.

@@ -33,6 +33,8 @@ pub(crate) struct Delivery {
     task: u64,
     /// Nobody waits any longer for those who were not reached.
     last: bool,
+    /// It has been delivered before (`CancelledError::redeliver`): those who hold because of a request have had it, in another branch.
+    again: bool,
     /// How many catchers took it in this poll.
     taken: Cell<u32>,
 }
@@ -40,7 +42,17 @@ pub(crate) struct Delivery {
 impl Delivery {
     #[inline]
     pub(crate) fn new(error: CancelledError) -> Self {
-        Self { error, task: 0, last: false, taken: Cell::new(0) }
+        Self { error, task: 0, last: false, again: false, taken: Cell::new(0) }
+    }
+
+    /// As `new`, of one that has been delivered before.
+    fn of_another_time(error: CancelledError) -> Self {
+        Self { again: true, ..Self::new(error) }
+    }
+
+    /// Whether it is for a catcher that was `told` of a request and holds, or that was not.
+    pub(crate) fn is_for(&self, told: bool) -> bool {
+        !(told && self.again)
     }
 
     /// As `new`, for the try with this number.
@@ -341,7 +353,7 @@ impl Node {
         requests: u32,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Polled<T> {
-        let again = self.again.take().map(Delivery::new);
+        let again = self.again.take().map(Delivery::of_another_time);
         if let Some(again) = &again
             && !self.has_catcher()
         {
@@ -417,16 +429,16 @@ pub(crate) enum RootPoll {
     Cancelled(CancelledError),
 }
 
-/// Polls a task's future in its root frame. `request` is what `State::take_request` found.
+/// Polls a task's future in its root frame. `request` is what `State::take_request` found, and whether it has been delivered before.
 #[inline]
 pub(crate) fn poll_root(
     task: &Header,
     cx: &mut Context<'_>,
-    request: Option<CancelledError>,
+    request: Option<(CancelledError, bool)>,
     first: bool,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
 ) -> RootPoll {
-    let Some(error) = request else {
+    let Some((error, again)) = request else {
         return poll_in_root(task, cx, None, poll);
     };
     if first || root_below(task) & path::CATCHER == 0 {
@@ -434,18 +446,21 @@ pub(crate) fn poll_root(
     }
     let cold = task.cold_if_any();
     let tries = cold.map_or(0, |cold| std::mem::take(&mut cold.inner.lock().tries));
-    let delivery = Delivery { task: task.id, ..Delivery::of_try(error, tries) };
+    // What is tried again has been delivered to nobody.
+    let again = again && tries == 0;
+    let delivery = Delivery { task: task.id, again, ..Delivery::of_try(error, tries) };
     if let Some(list) = cold.and_then(|cold| cold.wakes.get()) {
         list.wake_all(&delivery);
     }
     match poll_in_root(task, cx, Some(&delivery), poll) {
-        RootPoll::Pending if delivery.taken() == 0 => {
-            if !delivery.may_wait(root_below(task)) {
-                return RootPoll::Cancelled(delivery.take());
-            }
+        RootPoll::Pending if delivery.taken() > 0 => RootPoll::Pending,
+        RootPoll::Pending if delivery.may_wait(root_below(task)) => {
             try_again(task, delivery.take(), tries);
             RootPoll::Pending
         }
+        // Those who hold are waited for.
+        RootPoll::Pending if again => unwind_root(task, Some(delivery.take())),
+        RootPoll::Pending => RootPoll::Cancelled(delivery.take()),
         other => other,
     }
 }
@@ -521,9 +536,18 @@ struct WakeEntries {
 struct WakeEntry {
     /// `None` after it was woken, until it registers again.
     waker: Option<Waker>,
-    /// The request that it was woken for, and whose task's it is, until it is polled.
-    request: Option<(CancelledError, u64)>,
+    /// The request that it was woken for, until it is polled.
+    request: Option<Left>,
     holding: bool,
+}
+
+/// A request that was left with somebody who was woken for it.
+struct Left {
+    error: CancelledError,
+    /// Whose task's it is.
+    task: u64,
+    /// It has been delivered before.
+    again: bool,
 }
 
 impl WakeList {
@@ -532,7 +556,8 @@ impl WakeList {
         self.wake_noting(|entries| {
             entries.unreached = entries.slots.len() - entries.free.len();
             for entry in entries.slots.iter_mut().flatten() {
-                entry.request.get_or_insert_with(|| (delivery.error.clone(), delivery.task));
+                let Delivery { error, task, again, .. } = delivery;
+                entry.request.get_or_insert_with(|| Left { error: error.clone(), task: *task, again: *again });
             }
         });
     }
@@ -588,7 +613,7 @@ impl WakeEntries {
         }
     }
 
-    fn take_request(&mut self, slot: usize) -> Option<(CancelledError, u64)> {
+    fn take_request(&mut self, slot: usize) -> Option<Left> {
         let request = self.slots[slot].as_mut().and_then(|entry| entry.request.take());
         self.unreached -= usize::from(request.is_some());
         request
@@ -612,7 +637,7 @@ impl Place {
     /// It is being polled: the request that it was woken for, if it was for one.
     fn take_request(&self) -> Option<Delivery> {
         let request = self.list.0.lock().take_request(self.slot);
-        request.map(|(error, task)| Delivery { task, last: true, ..Delivery::new(error) })
+        request.map(|Left { error, task, again }| Delivery { task, again, last: true, ..Delivery::new(error) })
     }
 
     /// Registers, or renews what is registered.

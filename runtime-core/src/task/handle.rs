@@ -590,7 +590,7 @@ impl<T> Task<T> {
 
     /// A request may be being delivered to the code that awaits this task: passes it on, or lets it go on from here.
     fn pass_on(&mut self) {
-        let Some((mut request, of_task)) = scope::take_delivery(&self.mark) else { return };
+        let Some((mut request, of_task)) = scope::take_delivery(&self.mark, self.awaiting.is_some()) else { return };
         request.identify();
         let awaiting = self.awaiting.get_or_insert_default();
         // T-12: a request that comes round a cycle of tasks must not go round again.

@@ -139,7 +139,7 @@ fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
         match header.state.complete(is_value, &header.path) {
             Complete::Done(before) => return before,
             Complete::CancelPending => {
-                if let Some(error) = take_request(header) {
+                if let Some((error, _again)) = take_request(header) {
                     let entered = current::enter_task(Some(task));
                     is_value = store_outcome(task, Some(TaskError::Cancelled(error)));
                     drop(entered);
@@ -218,21 +218,23 @@ fn discard_outcome(task: NonNull<Header>, state: state::Snapshot, unread: impl F
     }
 }
 
-/// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile.
-fn take_request(header: &Header) -> Option<CancelledError> {
-    let (taken, error) = match header.cold_if_any() {
+/// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile. True if it has been delivered before.
+fn take_request(header: &Header) -> Option<(CancelledError, bool)> {
+    let (again, error) = match header.cold_if_any() {
         None => {
-            let taken = header.state.take_request();
+            let again = header.state.take_request()?;
             // A message may have come, with the cold part, after the look above.
-            let late = if taken { header.cold_if_any() } else { None };
-            (taken, late.and_then(|cold| cold.inner.lock().request.take()))
+            (again, header.cold_if_any().and_then(|cold| cold.inner.lock().request.take()))
         }
         Some(cold) => {
             let mut inner = cold.inner.lock();
-            (header.state.take_request(), inner.request.take())
+            let again = header.state.take_request();
+            let error = inner.request.take();
+            drop(inner);
+            (again?, error)
         }
     };
-    taken.then(|| error.unwrap_or_else(|| plain_request(header)))
+    Some((error.unwrap_or_else(|| plain_request(header)), again))
 }
 
 /// What a request without a message is delivered as. In a shutdown it is the sweep's, which is known again when it comes twice (SD-06).

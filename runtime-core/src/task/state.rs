@@ -477,11 +477,12 @@ impl State {
         }
     }
 
-    /// Takes the undelivered request, if it was not withdrawn meanwhile.
+    /// Takes the undelivered request, if it was not withdrawn meanwhile; says whether it has been delivered before.
     ///
     /// Acquire: pairs with the release of `request`, whose message is read next.
-    pub(crate) fn take_request(&self) -> bool {
-        self.0.fetch_and(!(CANCEL | AGAIN), AcqRel) & CANCEL != 0
+    pub(crate) fn take_request(&self) -> Option<bool> {
+        let before = self.0.fetch_and(!(CANCEL | AGAIN), AcqRel);
+        (before & CANCEL != 0).then_some(before & AGAIN != 0)
     }
 
     /// Wants a poll in which somebody watches; `None` for a task that has ended.

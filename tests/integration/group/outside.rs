@@ -129,6 +129,40 @@ fn tg_24_a_group_that_answers_with_an_error_is_waited_for_in_a_join() {
 }
 
 #[test]
+fn tg_24_what_is_made_pending_again_interrupts_nothing_in_another_branch() {
+    everywhere(async || {
+        for goes_on in [true, false] {
+            let log = Log::default();
+            let told = log.clone();
+            let (promise, started) = signal();
+            let task = create_task(async move {
+                let awaited = begun(cleans_up(told, 30)).await;
+                let answers = async {
+                    let body = async |_| {
+                        drop(catch_cancelled(forever()).await);
+                        Err::<(), _>("answer")
+                    };
+                    assert_eq!(errors(TaskGroup::scope(body).await), ["answer"]);
+                    if goes_on {
+                        forever().await;
+                    }
+                };
+                let ready = async {
+                    passes(3).await;
+                    send(promise);
+                };
+                futures::join!(answers, awaited, ready)
+            });
+            received(started).await;
+            passes(3).await;
+            task.cancel_with("once");
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(log.take(), ["1 Some(\"once\")"], "the awaited task has cleaned up, and was waited for");
+        }
+    });
+}
+
+#[test]
 fn tg_24_errors_win_over_the_request_and_the_next_await_is_cancelled() {
     everywhere(async || {
         for of_body in [true, false] {

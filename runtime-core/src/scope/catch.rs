@@ -128,7 +128,7 @@ fn poll_catcher<T>(
     }
     // The catchers that were below in the last poll may be gone, or were not reached: then it is this one's turn.
     match delivery {
-        Some(delivery) if Some(delivery.taken()) == taken_before && !delivery.may_wait(node.below()) => {
+        Some(delivery) if Some(delivery.taken()) == taken_before && !delivery.is_left_to(node.below()) => {
             Caught::Delivered(delivery.take())
         }
         _ => Caught::Pending,

@@ -34,7 +34,7 @@
 //! 7. A scope whose own request comes together with one from outside delivers only the latter; both are then delivered.
 //! 8. Unwinding drops a whole region, so it waits while a catcher in that region *holds*. It does not wait for handlers:
 //!    code after a `catch_cancelled` in another branch of a `join!` is dropped with its branch. Tasks in a group, unlike branches
-//!    of a `join!`, are always waited for.
+//!    of a `join!`, are waited for; but not those of a group whose own body is in such a handler, for it has not been told: they are asked to end.
 //! 9. A cancellation that is made pending again (`CancelledError::redeliver`) is not for those who hold after a request: in other branches, they have had it.
 //!
 //! # How

@@ -65,6 +65,11 @@ impl Delivery {
         !self.last && below & path::UNREACHED != 0
     }
 
+    /// After a poll in which nobody took it: whether it is the matter of those `below`, who have not had their turn yet, or have had it before and hold.
+    pub(crate) fn is_left_to(&self, below: u8) -> bool {
+        self.may_wait(below) || self.again && below & path::HOLDING != 0
+    }
+
     /// The number of the task whose own request it is.
     pub(crate) fn task(&self) -> Option<u64> {
         (self.task != 0).then_some(self.task)

@@ -162,6 +162,60 @@ fn tg_24_what_is_made_pending_again_interrupts_nothing_in_another_branch() {
     });
 }
 
+/// Adds up how many of the tasks that it was to outlive it has not outlived.
+struct Outlives {
+    started: Count,
+    ended: Count,
+    early: Count,
+}
+
+impl Drop for Outlives {
+    fn drop(&mut self) {
+        for _ in self.ended.get()..self.started.get() {
+            self.early.add();
+        }
+    }
+}
+
+#[test]
+fn tg_24_what_is_made_pending_again_drops_no_body_that_waits_in_another_branch() {
+    everywhere(async || {
+        // The request comes in every pass while one group ends by itself, the one in which it is just over among them.
+        for wait in 0..12 {
+            let (started, ended, early) = (Count::default(), Count::default(), Count::default());
+            let outlives = Outlives { started: started.clone(), ended: ended.clone(), early: early.clone() };
+            let task = create_task(async move {
+                let fails = async {
+                    let body = async |group: TaskGroup<&'static str>| {
+                        group.create_task(cleans_up(Log::default(), 1));
+                        passes(5).await;
+                        Err::<(), _>("by itself")
+                    };
+                    assert_eq!(errors(TaskGroup::scope(body).await), ["by itself"]);
+                };
+                let waits = async {
+                    let body = async |_| {
+                        let _outlives = outlives;
+                        let awaited = create_task(async move {
+                            started.add();
+                            let _ended = OnDrop(ended);
+                            cleans_up(Log::default(), 3).await
+                        });
+                        let _outcome = awaited.await;
+                        Ok::<_, &str>(())
+                    };
+                    TaskGroup::scope(body).await
+                };
+                futures::join!(fails, waits)
+            });
+            passes(wait).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(early.get(), 0, "asked after {wait} passes");
+        }
+    });
+}
+
 #[test]
 fn tg_24_errors_win_over_the_request_and_the_next_await_is_cancelled() {
     everywhere(async || {

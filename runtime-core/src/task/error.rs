@@ -418,8 +418,12 @@ pub(crate) fn drop_caught<T>(value: T) -> Result<(), PanicError> {
 
 /// Drops a user's value; a panic of its destructor ends here (its message was already printed by the panic hook).
 pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(error) = drop_caught(value) {
-        // The payload of that panic may have a destructor that panics as well: two are enough, it is forgotten.
-        std::mem::forget(error.into_payload());
+    let thrown_by = |dropped: Result<(), PanicError>| dropped.err().and_then(PanicError::into_payload);
+    let mut thrown = thrown_by(drop_caught(value));
+    // What was thrown may have a destructor that panics as well, and so on: after a few it is forgotten.
+    for _ in 0..4 {
+        let Some(payload) = thrown else { return };
+        thrown = thrown_by(drop_caught(payload));
     }
+    std::mem::forget(thrown);
 }

@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 const QUEUES: usize = 16;
 /// How many tasks a worker takes over at a time, at the most.
 const BATCH: usize = 32;
-/// How many entries a segment has: with the word before them, half a kilobyte.
-const SEGMENT: usize = 63;
+/// How many entries a segment has: half a kilobyte.
+const SEGMENT: usize = 64;
 /// A list of segments that had room for more than this is given back when it is empty.
 const KEPT: usize = 64;
 
@@ -73,7 +73,7 @@ impl DerefMut for Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        // SAFETY: from `allocate`, and nobody uses it any more. Entries have no destructor: they are a duty, of whoever drops the queue, and no memory.
+        // SAFETY: from `allocate`, and nobody uses it any more. Entries have no destructor, and own no memory.
         unsafe { memory::free(self.0) };
     }
 }

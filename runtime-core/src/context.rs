@@ -276,6 +276,7 @@ thread_local! {
 }
 
 /// The current map, shared. In a thread that is being torn down the context is empty.
+#[inline]
 pub(crate) fn current_map() -> Option<Arc<ContextMap>> {
     match current::task() {
         Some(task) => read_as_owner(task.header()),
@@ -292,6 +293,7 @@ fn replace_current_map(map: Option<Arc<ContextMap>>) -> Option<Arc<ContextMap>> 
 }
 
 /// The map of the task that this thread is polling.
+#[inline]
 fn read_as_owner(task: &Header) -> Option<Arc<ContextMap>> {
     // SAFETY: only the poller replaces the map (R5), and this thread is the poller.
     task.context.with(|map| unsafe { (*map).clone() })
@@ -304,6 +306,7 @@ fn replace_as_owner(task: &Header, map: Option<Arc<ContextMap>>) -> Option<Arc<C
 }
 
 /// Whether the task has variables. Asked by its completer, after whom nobody replaces them (R5).
+#[inline]
 pub(crate) fn has_any(task: &Header) -> bool {
     // SAFETY: read only; the poller, who may write, is the caller.
     task.context.with(|map| unsafe { (*map).is_some() })

@@ -202,6 +202,7 @@ pub(crate) fn yield_current(waker: &Waker) -> bool {
 }
 
 impl Drop for TaskGuard {
+    #[inline]
     fn drop(&mut self) {
         CURRENT.with(|current| {
             current.replace_task(self.task);

@@ -27,7 +27,8 @@ use std::task::Waker;
 const INJECTOR_INTERVAL: u32 = 61;
 /// Every so many polls the clock is read for the own timers: 25 ns spread over as many polls.
 const TIMER_INTERVAL: u32 = 16;
-/// How many tasks may come out of the last-in slot in a row before the queue has its turn.
+/// How many tasks may come out of the last-in slot in a row before the queue has its turn; and how often the same one may, with turns of the queue
+/// in between, before it goes behind what is ready: it is woken by each of these, and does better to look at them all at once.
 const LIFO_STREAK: u8 = 3;
 /// How deep eager tasks may nest on one stack.
 const EAGER_DEPTH: u32 = 64;
@@ -88,6 +89,8 @@ pub(crate) struct Worker {
     tick: Cell<u32>,
     /// How many tasks in a row came out of the last-in slot.
     lifo_streak: Cell<u8>,
+    /// The number of the task that came out of the slot last, and how often in a row.
+    lifo_last: Cell<(u64, u8)>,
     /// Whether `Idle` counts this worker as searching.
     searching: Cell<bool>,
     /// What this worker last stole, until it has nothing to do again.
@@ -126,16 +129,23 @@ pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 }
 
 /// As [`with_current`], for what cannot work elsewhere.
+#[inline]
 #[track_caller]
 pub(crate) fn with_current_or_panic<R>(what: &str, f: impl FnOnce(&Worker) -> R) -> R {
     // Not inside of the closure, which would be blamed instead of the caller.
     match with_current(|worker| worker.map(f)) {
         Some(result) => result,
-        None => panic!(
-            "`{what}` needs a runtime, and this thread is running none: call it inside of `runtime::run` or \
-             `#[runtime::main]`, or use a `Handle` (from another thread: `run_coroutine_threadsafe`)"
-        ),
+        None => no_runtime(what),
     }
+}
+
+#[cold]
+#[track_caller]
+fn no_runtime(what: &str) -> ! {
+    panic!(
+        "`{what}` needs a runtime, and this thread is running none: call it inside of `runtime::run` or \
+         `#[runtime::main]`, or use a `Handle` (from another thread: `run_coroutine_threadsafe`)"
+    )
 }
 
 /// Makes the worker before current again.
@@ -171,6 +181,7 @@ impl Worker {
             queue,
             tick: Cell::new(0),
             lifo_streak: Cell::new(0),
+            lifo_last: Cell::new((0, 0)),
             searching: Cell::new(false),
             theft: Cell::new(None),
             last_theft: Cell::new(0),
@@ -539,9 +550,14 @@ impl Worker {
         if streak < LIFO_STREAK
             && let Some(task) = self.shared.take_lifo(self.index)
         {
-            self.lifo_streak.set(streak + 1);
-            self.counters().last_in_hits.up();
-            return Some(task);
+            if self.has_its_turn(&task) {
+                self.lifo_streak.set(streak + 1);
+                self.counters().last_in_hits.up();
+                return Some(task);
+            }
+            self.queue.push(task);
+            // Who is ready before it may run for long.
+            self.shared.notify();
         }
         self.lifo_streak.set(0);
         self.queue.pop().or_else(|| {
@@ -549,6 +565,17 @@ impl Worker {
             self.counters().last_in_hits.up();
             Some(task)
         })
+    }
+
+    /// Whether a task out of the last-in slot is run at once; not each time, if it is the same one again and again and others are ready.
+    #[inline]
+    fn has_its_turn(&self, task: &Notified) -> bool {
+        let (last, times) = self.lifo_last.get();
+        let id = task.header().id;
+        let times = if id == last { times + 1 } else { 1 };
+        let is_in_turn = times <= LIFO_STREAK || self.queue.len() == 0;
+        self.lifo_last.set((id, if is_in_turn { times.min(LIFO_STREAK) } else { 0 }));
+        is_in_turn
     }
 
     fn next_injected(&self) -> Option<Notified> {

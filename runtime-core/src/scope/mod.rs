@@ -178,6 +178,7 @@ pub(crate) fn raise(error: CancelledError) {
 
 /// The request that is being delivered to a catcher without a future of its own, which takes it with this call, unless it was `told` before and has had
 /// it; and the number of the task, if it is a request of the task itself and not of a scope in it.
+#[inline]
 pub(crate) fn take_delivery(mark: &Mark, told: bool) -> Option<(CancelledError, Option<u64>)> {
     let incoming = mark.incoming();
     let delivery = incoming.get().filter(|delivery| delivery.is_for(told));

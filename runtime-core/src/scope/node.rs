@@ -131,6 +131,7 @@ pub(crate) fn with_frame<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
 }
 
 impl Frame {
+    #[inline]
     fn new(parent: *const Frame, cx: &Context<'_>, delivery: *const Delivery) -> Self {
         Self {
             parent,
@@ -214,6 +215,7 @@ impl Frame {
 
     /// Whether `mark` was left in the last poll of this frame's scope, or waits here on a waker of its own (rule 2). Something that was
     /// polled earlier and then left alone for a while is not on the path, nor is what was polled somewhere else.
+    #[inline]
     pub(crate) fn has_on_path(&self, mark: &Mark) -> bool {
         mark.serial != 0 && mark.serial == self.previous || mark.list.as_ref().is_some_and(|list| self.owns(list))
     }
@@ -263,6 +265,12 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// Whether nothing is remembered.
+    #[inline]
+    pub(crate) fn is_blank(&self) -> bool {
+        self.serial == 0 && self.list.is_none()
+    }
+
     /// As [`Frame::settle`] for something that is on its way out: it is met again in the next poll, but is no catcher.
     pub(crate) fn unwinding(&mut self) {
         self.unregister();
@@ -272,6 +280,11 @@ impl Mark {
     /// The request that reaches something with this mark from further out.
     #[inline]
     pub(crate) fn incoming(&self) -> Incoming {
+        let is_delivering = with_frame(|frame| frame.is_some_and(|frame| !frame.delivery.is_null()));
+        if is_delivering || self.list.is_some() { self.look_for_request() } else { Incoming::Nothing }
+    }
+
+    fn look_for_request(&self) -> Incoming {
         let late = self.list.as_ref().and_then(|list| list.take_request(self.slot));
         with_frame(|frame| match frame.filter(|frame| frame.has_on_path(self)) {
             Some(frame) => match NonNull::new(frame.delivery.cast_mut()) {

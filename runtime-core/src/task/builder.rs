@@ -191,6 +191,7 @@ impl TaskBuilder {
         with_worker_of(shared, |worker| create(shared, worker, future, options))
     }
 
+    #[inline]
     fn into_options(self, location: &'static Location<'static>) -> Options {
         let awaited_by = self.awaited_by.map_or(0, inspect::owner);
         Options {
@@ -215,6 +216,7 @@ pub(crate) struct Options {
     pub(crate) awaited_by: u32,
 }
 
+#[inline]
 fn new_state(watched: bool, running: bool) -> State {
     let state = if running { State::new_running() } else { State::new_notified() };
     if watched { state.watched() } else { state }
@@ -223,6 +225,7 @@ fn new_state(watched: bool, running: bool) -> State {
 /// Allocates, lists and schedules a task. On a runtime that is closed the future is dropped, and the task has ended cancelled.
 ///
 /// Futures that are not `Send` are allowed for `Kind::Main` only, from the thread that is worker 0.
+#[inline]
 pub(crate) fn create<F: Future>(
     shared: &Arc<Shared>,
     worker: Option<&Worker>,
@@ -232,6 +235,8 @@ pub(crate) fn create<F: Future>(
     create_told(shared, worker, future, (), options)
 }
 
+/// Inlined, so that what is said of most tasks, which is nothing, is known to the compiler: half of the instructions of a spawn.
+#[inline(always)]
 fn create_told<F: Future, H: Hook>(
     shared: &Arc<Shared>,
     worker: Option<&Worker>,

@@ -28,10 +28,15 @@ use std::task::{Context, Poll, RawWakerVTable};
 
 /// What wants to be told of the task's end in the step that ends it; `()` for most tasks, at no cost.
 pub(crate) trait Hook: Send {
+    /// Whether there is anything to tell.
+    const TELLS: bool = true;
+
     fn ended(self, task: &TaskRef);
 }
 
 impl Hook for () {
+    const TELLS: bool = false;
+
     fn ended(self, _task: &TaskRef) {}
 }
 
@@ -120,7 +125,8 @@ struct Vtable {
     error: unsafe fn(NonNull<Header>) -> Option<TaskError>,
     take_outcome: unsafe fn(NonNull<Header>, *mut ()),
     outcome: unsafe fn(NonNull<Header>) -> *const (),
-    hook: unsafe fn(&TaskRef),
+    /// None for most tasks.
+    hook: Option<unsafe fn(&TaskRef)>,
     schedule: unsafe fn(NonNull<Header>),
     dealloc: unsafe fn(NonNull<Header>),
     /// Whether anything happens when the value is dropped.
@@ -138,7 +144,7 @@ impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
         error: error::<F, S, H>,
         take_outcome: take_outcome::<F, S, H>,
         outcome: outcome::<F, S, H>,
-        hook: hook::<F, S, H>,
+        hook: if H::TELLS { Some(hook::<F, S, H>) } else { None },
         schedule: schedule::<S>,
         dealloc: dealloc::<F, S, H>,
         output_needs_drop: std::mem::needs_drop::<F::Output>(),
@@ -153,7 +159,8 @@ impl<F: Future, S: Schedule, H: Hook> VtableOf<F, S, H> {
     };
 }
 
-/// Allocates a task. The references counted in `new.state` are the caller's to hand out.
+/// Allocates a task. Inlined as its caller is. The references counted in `new.state` are the caller's to hand out.
+#[inline]
 pub(crate) fn allocate<F: Future, S: Schedule, H: Hook>(
     future: F,
     scheduler: *const S,
@@ -168,6 +175,7 @@ pub(crate) fn allocate_empty<F: Future, S: Schedule>(new: NewTask) -> NonNull<He
     allocate_stage::<F, S, ()>(Stage::Empty, std::ptr::null(), (), new)
 }
 
+#[inline]
 fn allocate_stage<F: Future, S: Schedule, H: Hook>(
     stage: Stage<F>,
     scheduler: *const (),
@@ -383,14 +391,10 @@ pub(crate) unsafe fn outcome_of<'a, T>(task: NonNull<Header>) -> Option<&'a Resu
     unsafe { outcome.cast::<Result<T, TaskError>>().as_ref() }
 }
 
-/// Tells whoever wanted to be told of the task's end right away.
-///
-/// # Safety
-///
-/// Called once, by the completer, after `COMPLETE` was set.
-pub(crate) unsafe fn run_hook_of(task: &TaskRef) {
-    // SAFETY: as in `poll_future`.
-    unsafe { (task.header().vtable.hook)(task) }
+/// What tells whoever wanted to be told of the task's end right away: to be called once, by the completer, after `COMPLETE` was set.
+#[inline]
+pub(crate) fn hook_of(task: &TaskRef) -> Option<unsafe fn(&TaskRef)> {
+    task.header().vtable.hook
 }
 
 /// Pushes the task into its scheduler's queues.

@@ -181,6 +181,7 @@ impl TaskRef {
     }
 
     /// Whether the task has ended, in whatever way.
+    #[inline]
     pub fn done(&self) -> bool {
         self.header().state.load().has(state::COMPLETE)
     }
@@ -286,6 +287,7 @@ impl TaskRef {
     }
 
     /// Whether the task's code is what runs on this thread.
+    #[inline]
     pub(crate) fn is_current(&self) -> bool {
         current::task_ptr() == Some(self.0)
     }
@@ -588,6 +590,13 @@ impl<T> Task<T> {
         unsafe { cell::take_outcome_of(self.task.as_raw()) }
     }
 
+    fn take_outcome_once(&mut self) -> Result<T, TaskError> {
+        match self.take_outcome() {
+            Some(outcome) => outcome,
+            None => panic!("the outcome of task {} was taken before: a task is awaited once", self.get_name()),
+        }
+    }
+
     /// A request may be being delivered to the code that awaits this task: passes it on, or lets it go on from here.
     fn pass_on(&mut self) {
         let Some((mut request, of_task)) = scope::take_delivery(&self.mark, self.awaiting.is_some()) else { return };
@@ -667,6 +676,10 @@ impl<T> Future for Task<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        // It has ended, and this is the first poll of the await: nothing can have been passed on.
+        if this.awaiting.is_none() && this.mark.is_blank() && this.done() {
+            return Poll::Ready(this.take_outcome_once());
+        }
         assert!(!this.task.is_current(), "a task awaits itself: it could never end (its name: {})", this.get_name());
         if this.is_same_await() {
             if this.awaiting.as_ref().is_none_or(|awaiting| awaiting.unwinding.is_none()) {
@@ -690,10 +703,7 @@ impl<T> Future for Task<T> {
         }
         this.awaiting = None;
         this.mark = Mark::default();
-        match this.take_outcome() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => panic!("the outcome of task {} was taken before: a task is awaited once", this.get_name()),
-        }
+        Poll::Ready(this.take_outcome_once())
     }
 }
 
@@ -707,8 +717,11 @@ impl<T> std::ops::Deref for Task<T> {
 }
 
 impl<T> Drop for Task<T> {
+    #[inline]
     fn drop(&mut self) {
-        self.mark = Mark::default();
+        if !self.mark.is_blank() {
+            self.mark = Mark::default();
+        }
         // SAFETY: this is the typed handle, and it goes once; `ManuallyDrop` keeps its reference from being given back again.
         unsafe { harness::drop_join(&self.task) };
     }

@@ -55,7 +55,7 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, attention: bool, 
     if let Some(watch) = watch {
         watch.end(header, matches!(polled, Ok(RootPoll::Pending)), || scheduler.now());
     }
-    let ending = match polled {
+    let is_value = match polled {
         Ok(RootPoll::Pending) => {
             let yielded = entered.has_yielded();
             drop(entered);
@@ -67,12 +67,11 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, attention: bool, 
             }
             return end_poll(task, scheduler, first);
         }
-        Ok(RootPoll::Ready) => None,
-        Ok(RootPoll::Cancelled(error)) => Some(TaskError::Cancelled(error)),
-        Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
+        // Still the current task, here and below: destructors see its context (CV, "the context outlives the drop of the future").
+        Ok(RootPoll::Ready) => true,
+        Ok(RootPoll::Cancelled(error)) => store_failure(task.task(), TaskError::Cancelled(error)),
+        Err(payload) => store_failure(task.task(), TaskError::Panicked(PanicError::new(payload))),
     };
-    // Still the current task: destructors see its context (CV, "the context outlives the drop of the future").
-    let is_value = store_outcome(task.task(), ending);
     drop(entered);
     complete(task.task(), scheduler, is_value);
     Ran::Done
@@ -92,9 +91,9 @@ fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
     }
 }
 
-/// Puts the failure in the place of the future; `None` leaves the value that the poll has stored. Says whether it is a value.
-fn store_outcome(task: NonNull<Header>, ending: Option<TaskError>) -> bool {
-    let Some(error) = ending else { return true };
+/// Puts a failure in the place of the future, or of the value that the poll has stored. False: the outcome is no value.
+#[cold]
+fn store_failure(task: NonNull<Header>, error: TaskError) -> bool {
     // SAFETY: `RUNNING` is ours (R2).
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
     let error = match dropped {
@@ -114,6 +113,7 @@ fn store_outcome(task: NonNull<Header>, ending: Option<TaskError>) -> bool {
 }
 
 /// Sets `COMPLETE`, tells everybody, gives the runtime's reference back.
+#[inline]
 fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     // SAFETY: the runtime's reference is given back at the end of this function only.
     let task_ref = unsafe { TaskRef::borrow_raw(task) };
@@ -132,6 +132,7 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
 }
 
 /// (5) of the state machine. A request that came before replaces a value (C-13, C-34).
+#[inline]
 fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
     // SAFETY: the runtime's reference stands.
     let header = unsafe { task.as_ref() };
@@ -141,7 +142,7 @@ fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
             Complete::CancelPending => {
                 if let Some((error, _again)) = take_request(header) {
                     let entered = current::enter_task(Some(task));
-                    is_value = store_outcome(task, Some(TaskError::Cancelled(error)));
+                    is_value = store_failure(task, TaskError::Cancelled(error));
                     drop(entered);
                 }
             }
@@ -149,11 +150,14 @@ fn set_complete(task: NonNull<Header>, mut is_value: bool) -> state::Snapshot {
     }
 }
 
-/// Tells the hook before anybody else; a panic in it ends here (R7).
+/// Tells the hook, if there is one, before anybody else; a panic in it ends here (R7).
+#[inline]
 fn run_hook(task: &TaskRef) {
-    // SAFETY: this is the completer, after `COMPLETE`.
-    let told = catch_unwind(AssertUnwindSafe(|| unsafe { cell::run_hook_of(task) }));
-    drop(told.map_err(PanicError::new));
+    if let Some(hook) = cell::hook_of(task) {
+        // SAFETY: this is the completer, after `COMPLETE`.
+        let told = catch_unwind(AssertUnwindSafe(|| unsafe { hook(task) }));
+        drop(told.map_err(PanicError::new));
+    }
 }
 
 #[inline]
@@ -437,7 +441,7 @@ pub(crate) fn drop_queued<S: Schedule>(task: Notified, scheduler: &S, why: &str)
 /// Drops the future; `RUNNING` is the caller's.
 fn drop_claimed<S: Schedule>(task: NonNull<Header>, scheduler: &S, why: &str) {
     let entered = current::enter_task(Some(task));
-    store_outcome(task, Some(TaskError::Cancelled(CancelledError::new(why))));
+    store_failure(task, TaskError::Cancelled(CancelledError::new(why)));
     drop(entered);
     complete(task, scheduler, false);
 }
@@ -517,6 +521,7 @@ pub(crate) unsafe fn forget_join(header: &Header) {
 /// # Safety
 ///
 /// Called once, by the owner of the typed handle, who does not use its reference again.
+#[inline]
 pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
     let header = task.header();
     match header.state.drop_join_interest() {
@@ -594,7 +599,7 @@ pub(crate) fn refuse(task: NonNull<Header>, why: &str) {
     let task_ref = unsafe { TaskRef::from_raw(task) };
     let _claimed = task_ref.header().state.try_claim();
     let entered = current::enter_task(Some(task));
-    store_outcome(task, Some(TaskError::Cancelled(CancelledError::new(why))));
+    store_failure(task, TaskError::Cancelled(CancelledError::new(why)));
     drop(entered);
     // Nobody but the creator has seen the task: no waiters, no callbacks, and the handle exists.
     let _before = set_complete(task, false);

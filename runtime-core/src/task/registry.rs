@@ -77,7 +77,9 @@ struct List {
     first: Option<NonNull<Header>>,
     /// Where the sweep goes on, which takes references to all in steps; `None` at its end, and as long as there is none.
     unswept: Option<NonNull<Header>>,
-    counts: Counts,
+    /// Those that are tasks in a user's eyes.
+    users: Count,
+    others: Count,
     /// No task is taken in any more.
     closed: bool,
 }
@@ -98,19 +100,6 @@ pub(crate) struct Count {
     pub(crate) inserted: u64,
 }
 
-impl Counts {
-    /// The counts that a task belongs to.
-    ///
-    /// # Safety
-    ///
-    /// The task is alive.
-    unsafe fn of(&mut self, task: NonNull<Header>) -> impl Iterator<Item = &mut Count> {
-        // SAFETY: by the caller's promise.
-        let users = is_listed(unsafe { task.as_ref() }.kind()).then_some(&mut self.users);
-        std::iter::once(&mut self.all).chain(users)
-    }
-}
-
 impl List {
     /// # Safety
     ///
@@ -129,9 +118,18 @@ impl List {
             with_links(after, |links| links.before = before);
         }
         // SAFETY: it was listed, and is alive until its remover gives the runtime's reference back.
-        for count in unsafe { self.counts.of(task) } {
-            count.len -= 1;
-        }
+        unsafe { self.count_of(task) }.len -= 1;
+    }
+
+    /// The count that a task belongs to.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive.
+    #[inline]
+    unsafe fn count_of(&mut self, task: NonNull<Header>) -> &mut Count {
+        // SAFETY: by the caller's promise.
+        if is_listed(unsafe { task.as_ref() }.kind()) { &mut self.users } else { &mut self.others }
     }
 }
 
@@ -155,7 +153,13 @@ unsafe impl Send for List {}
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self(SpinLock::new(List { first: None, unswept: None, counts: Counts::default(), closed: false }))
+        Self(SpinLock::new(List {
+            first: None,
+            unswept: None,
+            users: Count::default(),
+            others: Count::default(),
+            closed: false,
+        }))
     }
 
     /// Lists a task; false when the shard is closed.
@@ -176,10 +180,9 @@ impl Shard {
             with_links(after, |links| links.before = Some(task));
         }
         // SAFETY: alive by the caller's promise.
-        for count in unsafe { list.counts.of(task) } {
-            count.len += 1;
-            count.inserted += 1;
-        }
+        let count = unsafe { list.count_of(task) };
+        count.len += 1;
+        count.inserted += 1;
         true
     }
 
@@ -193,7 +196,7 @@ impl Shard {
         let mut list = self.0.lock();
         // SAFETY: by the caller's promise.
         unsafe { list.unlink(task) };
-        list.counts.users.len
+        list.users.len
     }
 
     /// Takes tasks out, under one lock.
@@ -210,7 +213,11 @@ impl Shard {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.0.lock().counts
+        let (users, others) = {
+            let list = self.0.lock();
+            (list.users, list.others)
+        };
+        Counts { all: Count { len: users.len + others.len, inserted: users.inserted + others.inserted }, users }
     }
 
     /// Takes in no more tasks.

@@ -59,6 +59,40 @@ fn a_stuck_task_does_not_hold_back_small_ones_in_great_number() {
 }
 
 #[test]
+fn who_is_woken_by_each_of_many_ready_tasks_does_not_run_in_between_each_time() {
+    const TASKS: usize = 1000;
+    on(2, async {
+        let (begun, over) = (Count::default(), Count::default());
+        let (begins, ends) = (begun.clone(), over.clone());
+        // Keeps one of the two workers: nobody steals from the other one.
+        let stuck = create_task(async move {
+            begins.up();
+            ends.spin_until(1);
+        });
+        let polls = create_task(async move {
+            while begun.get() == 0 {
+                yield_now().await;
+            }
+            let tasks: Vec<_> = (0..TASKS).map(|_| create_task(async {})).collect();
+            let mut polls = 0;
+            for mut task in tasks {
+                std::future::poll_fn(|cx| {
+                    polls += 1;
+                    std::pin::Pin::new(&mut task).poll(cx)
+                })
+                .await
+                .unwrap();
+            }
+            over.up();
+            polls
+        });
+        let polls = polls.await.unwrap();
+        stuck.await.unwrap();
+        assert!(polls < TASKS + 20, "polled {polls} times to await {TASKS} tasks");
+    });
+}
+
+#[test]
 fn a_stuck_main_does_not_hold_back_what_it_has_spawned() {
     with_others(async || {
         for children in [1, 2, 50] {

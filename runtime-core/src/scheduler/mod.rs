@@ -18,7 +18,7 @@ use crate::report::Reporter;
 use crate::task::cell::Header;
 use crate::task::error::TaskError;
 use crate::task::handle::is_listed;
-use crate::task::registry::{Count, Counts, Shard};
+use crate::task::registry::{Count, Counts, Shard, Swept};
 use crate::task::{Kind, Notified, Schedule, TaskRef};
 use crate::time::TimerShard;
 use crate::time::clock::Clock;
@@ -196,16 +196,18 @@ impl Shared {
         self.unswept.load(Relaxed)
     }
 
-    /// References to the next few tasks of the sweep, `first`'s before those of other workers; none at the end.
-    pub(crate) fn sweep_on(&self, first: usize, found: &mut Vec<TaskRef>) {
+    /// The next few tasks of the sweep, `first`'s before those of other workers; none at the end.
+    pub(crate) fn sweep_on(&self, first: usize) -> Swept {
+        let mut swept = Swept::new();
         let (before, from) = self.remotes.split_at(first);
         for remote in from.iter().chain(before) {
-            remote.tasks.sweep_on(found);
-            if !found.is_empty() {
-                return;
+            remote.tasks.sweep_on(&mut swept, |kind| self.is_closing(kind));
+            if swept.seen > 0 {
+                return swept;
             }
         }
         self.unswept.store(false, Relaxed);
+        swept
     }
 
     /// The addresses of the tasks that the workers run at the moment; not to be followed.

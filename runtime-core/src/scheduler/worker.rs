@@ -10,8 +10,8 @@ use crate::loom::static_thread_local;
 use crate::observe::counters::Counters;
 use crate::observe::debug::Watched;
 use crate::task::harness::{self, Ran};
-use crate::task::registry::{Ended, SWEEP_STEP};
-use crate::task::{Kind, Notified, Schedule, TaskRef};
+use crate::task::registry::{Ended, SWEEP_STEP, Swept};
+use crate::task::{Kind, Notified, TaskRef};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
 use rest::Theft;
@@ -426,23 +426,16 @@ impl Worker {
 
     /// Makes the next few requests of the sweep; false when all have been made, or are being made by others.
     pub(crate) fn sweep_some(&self) -> bool {
-        let mut tasks = Vec::new();
-        self.shared.sweep_on(self.index, &mut tasks);
-        let any = !tasks.is_empty();
-        for task in tasks {
-            let header = task.header();
-            if !self.shared.is_closing(header.kind()) || !header.state.has_started() {
-                continue;
-            }
-            if let Some(entry) = harness::sweep_and_take(&task) {
-                self.counters().local_pushes.up();
-                self.queue.push(entry);
-            }
-        }
+        let Swept { seen, mut entries, others } = self.shared.sweep_on(self.index);
+        // who has not had its first step is swept after it.
+        let others = others.iter().filter(|task| task.header().state.has_started());
+        entries.extend(others.filter_map(harness::sweep_and_take));
+        self.counters().local_pushes.add(entries.len() as u64);
+        entries.into_iter().for_each(|entry| self.queue.push(entry));
         if self.shared.workers() > 1 && self.queue.len() > 0 {
             self.shared.notify();
         }
-        any
+        seen > 0
     }
 
     /// Whether to look at what all workers share: when nothing is ready here, and now and then.

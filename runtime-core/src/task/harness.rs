@@ -5,7 +5,7 @@ use super::cell::{self, Header};
 use super::cold::{Draining, Latest};
 use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
 use super::handle::{Ended, TaskRef};
-use super::state::{self, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
+use super::state::{self, BeginPoll, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
 use crate::inspect::{self, Watch};
@@ -29,22 +29,30 @@ pub(crate) enum Ran {
 /// Polls a task once.
 #[inline]
 pub(crate) fn run<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
-    let begin = task.header().state.begin_poll(&task.header().path);
-    poll_and_settle(task, scheduler, begin.attention, begin.first)
+    let header = task.header();
+    // A request with a message, or one that is delivered again, has left its mark in the cold part.
+    let begin = header.state.begin_poll(&header.path, || header.cold_if_any().is_none());
+    poll_and_settle(task, scheduler, begin)
 }
 
 /// Makes the first poll of a task that was created `RUNNING`.
 pub(crate) fn run_eagerly<S: Schedule>(task: Notified, scheduler: &S) -> Ran {
-    let watched = task.header().state.load().has(state::WATCHED);
-    poll_and_settle(task, scheduler, watched, true)
+    let attention = task.header().state.load().has(state::WATCHED);
+    poll_and_settle(task, scheduler, BeginPoll { attention, first: true, took_request: false })
 }
 
 #[inline]
-fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, attention: bool, first: bool) -> Ran {
+fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, begin: BeginPoll) -> Ran {
     let header = task.header();
+    let first = begin.first;
     let bottom = 0u8;
-    let (request, watch) =
-        if attention { (take_request(header), Watch::begin(header, &raw const bottom)) } else { (None, None) };
+    let (request, watch) = match begin {
+        BeginPoll { attention: false, .. } => (None, None),
+        BeginPoll { took_request: true, .. } => {
+            (Some((message_of(header), false)), Watch::begin(header, &raw const bottom))
+        }
+        _ => (take_request(header), Watch::begin(header, &raw const bottom)),
+    };
     let entered = current::enter_task(Some(task.task()));
     let waker = if watch.is_some() { waker::watching(task.task()) } else { waker::borrowed(task.task()) };
     let mut cx = Context::from_waker(&waker);
@@ -227,8 +235,7 @@ fn take_request(header: &Header) -> Option<(CancelledError, bool)> {
     let (again, error) = match header.cold_if_any() {
         None => {
             let again = header.state.take_request()?;
-            // A message may have come, with the cold part, after the look above.
-            (again, header.cold_if_any().and_then(|cold| cold.inner.lock().request.take()))
+            return Some((message_of(header), again));
         }
         Some(cold) => {
             let mut inner = cold.inner.lock();
@@ -239,6 +246,12 @@ fn take_request(header: &Header) -> Option<(CancelledError, bool)> {
         }
     };
     Some((error.unwrap_or_else(|| plain_request(header)), again))
+}
+
+/// What a request is delivered as that was taken while there was no cold part: a message may have come, with the cold part, just before it was.
+fn message_of(header: &Header) -> CancelledError {
+    let error = header.cold_if_any().and_then(|cold| cold.inner.lock().request.take());
+    error.unwrap_or_else(|| plain_request(header))
 }
 
 /// What a request without a message is delivered as. In a shutdown it is the sweep's, which is known again when it comes twice (SD-06).
@@ -394,8 +407,23 @@ pub(crate) fn sweep(task: &TaskRef) {
     }
 }
 
+/// The shutdown's request to a task about which there is nothing special, and the right and duty to run it. `None`: nothing was done.
+///
+/// No cold part: another task that awaits this one may still be about to pass the same request on, and then notes so under the cold part's lock, which the
+/// delivery takes.
+pub(crate) fn sweep_if_idle(task: NonNull<Header>) -> Option<Notified> {
+    // SAFETY: the caller's reference or, under a shard's lock, the runtime's stands.
+    let header = unsafe { task.as_ref() };
+    let swept = header.cold_if_any().is_none() && header.state.sweep_idle();
+    // SAFETY: this step owes the push.
+    swept.then(|| unsafe { Notified::new(task) })
+}
+
 /// As [`sweep`]; a task that was idle is not queued, but given to the caller, who has to run it.
 pub(crate) fn sweep_and_take(task: &TaskRef) -> Option<Notified> {
+    if let Some(entry) = sweep_if_idle(task.as_raw()) {
+        return Some(entry);
+    }
     let header = task.header();
     if header.state.set(state::SWEPT).has(state::SWEPT) {
         return None;
@@ -433,7 +461,7 @@ pub(crate) fn drop_idle<S: Schedule>(task: &TaskRef, scheduler: &S, why: &str) -
 
 /// As [`drop_idle`], for a task that was taken out of a run queue. Says whether it had been polled before.
 pub(crate) fn drop_queued<S: Schedule>(task: Notified, scheduler: &S, why: &str) -> bool {
-    let begin = task.header().state.begin_poll(&task.header().path);
+    let begin = task.header().state.begin_poll(&task.header().path, || false);
     drop_claimed(task.task(), scheduler, why);
     !begin.first
 }

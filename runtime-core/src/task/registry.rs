@@ -5,9 +5,9 @@
 //!
 //! A shard's lock is a leaf: held for a few instructions, and nothing of a user's is called or dropped under it.
 
-use super::TaskRef;
 use super::cell::Header;
 use super::handle::is_listed;
+use super::{Kind, Notified, TaskRef, harness};
 use crate::spin::SpinLock;
 use std::cell::RefCell;
 use std::ptr::NonNull;
@@ -139,6 +139,23 @@ const WALK_STEP: usize = 256;
 /// How many tasks whoever sweeps takes at a time. Picked out of thin air: the lock is then a small part, and they are still in the cache when they are run.
 pub(crate) const SWEEP_STEP: usize = 32;
 
+/// What a step of the sweep has found.
+pub(crate) struct Swept {
+    /// How many tasks it has looked at.
+    pub(crate) seen: usize,
+    /// Tasks with the request made, to be run.
+    pub(crate) entries: Vec<Notified>,
+    /// Tasks to which the request has to be made.
+    pub(crate) others: Vec<TaskRef>,
+}
+
+impl Swept {
+    /// With all the memory that a step needs, which cannot be got under a shard's lock.
+    pub(crate) fn new() -> Self {
+        Self { seen: 0, entries: Vec::with_capacity(SWEEP_STEP), others: Vec::with_capacity(SWEEP_STEP) }
+    }
+}
+
 /// A walk through a shard in small steps, between which others use it.
 #[derive(Default)]
 pub(crate) struct Walk {
@@ -231,16 +248,23 @@ impl Shard {
         list.unswept = list.first;
     }
 
-    /// Adds references to the next tasks of the sweep, newest first; nothing at its end. Each task is given to one of those who ask.
-    pub(crate) fn sweep_on(&self, found: &mut Vec<TaskRef>) {
-        // The memory is got with nothing locked.
-        found.reserve(SWEEP_STEP);
+    /// Goes on with the sweep, newest first, and finds nothing at its end. Each task that `is_due` is given to one of those who ask: with its request
+    /// made if it is idle, which is most often so and costs one step of its state and no reference; or as it is.
+    pub(crate) fn sweep_on(&self, swept: &mut Swept, is_due: impl Fn(Kind) -> bool) {
         let mut list = self.0.lock();
         for _ in 0..SWEEP_STEP {
             let Some(task) = list.unswept else { return };
-            // SAFETY: listed, so the runtime's reference stands.
-            found.push(unsafe { TaskRef::clone_raw(task) });
             list.unswept = with_links(task, |links| links.after);
+            swept.seen += 1;
+            // SAFETY: listed, so the runtime's reference stands.
+            if !is_due(unsafe { task.as_ref() }.kind()) {
+                continue;
+            }
+            match harness::sweep_if_idle(task) {
+                Some(entry) => swept.entries.push(entry),
+                // SAFETY: as above.
+                None => swept.others.push(unsafe { TaskRef::clone_raw(task) }),
+            }
         }
     }
 

@@ -193,6 +193,8 @@ pub(crate) struct BeginPoll {
     pub(crate) attention: bool,
     /// No poll has happened before this one.
     pub(crate) first: bool,
+    /// The request was taken by this very step: a plain one, that has not been delivered before.
+    pub(crate) took_request: bool,
 }
 
 /// What the poller owes when a poll has ended pending.
@@ -295,26 +297,30 @@ impl State {
     }
 
     /// (2) The task was taken out of a run queue and is about to be polled. `spare` is how many references the poll has in advance, which it may
-    /// have kept from the one before; it is filled up, unless nothing needs to be written.
+    /// have kept from the one before; it is filled up, unless nothing needs to be written. If there is a request, `is_plain` says whether it can only be one
+    /// without a message that was not delivered before: then it is taken as well, as [`take_request`](Self::take_request) does.
     ///
     /// Acquire: pairs with the release of `wake` and with the release of the `end_poll` on another thread.
     #[inline]
-    pub(crate) fn begin_poll(&self, spare: &Path) -> BeginPoll {
+    pub(crate) fn begin_poll(&self, spare: &Path, is_plain: impl Fn() -> bool) -> BeginPoll {
         let mut before = self.0.load(Acquire);
         if before & RUNNING != 0 && before & (NOTIFIED | CANCEL | TRACE | WATCHED) == 0 {
             // Put back by `yield_now`, and nobody has woken it since: not a single write.
-            return BeginPoll { attention: false, first: false };
+            return BeginPoll { attention: false, first: false, took_request: false };
         }
         loop {
             debug_assert!(before & (NOTIFIED | RUNNING) != 0 && before & COMPLETE == 0, "{:?}", Snapshot(before));
             // The right to look at `spare` comes with the queue entry, be `RUNNING` set or not.
             let more = u64::from(SPARE.saturating_sub(spare.spare()));
-            let next = ((before & !NOTIFIED) | RUNNING | STARTED) + more * REF_ONE;
+            let took_request = before & (CANCEL | AGAIN) == CANCEL && is_plain();
+            let taken = if took_request { CANCEL } else { 0 };
+            let next = ((before & !(NOTIFIED | taken)) | RUNNING | STARTED) + more * REF_ONE;
             const ATTENTION: u64 = CANCEL | TRACE | WATCHED;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => {
                     spare.set_spare(spare.spare().max(SPARE));
-                    return BeginPoll { attention: before & ATTENTION != 0, first: before & STARTED == 0 };
+                    let (attention, first) = (before & ATTENTION != 0, before & STARTED == 0);
+                    return BeginPoll { attention, first, took_request };
                 }
                 Err(now) => before = now,
             }
@@ -410,6 +416,17 @@ impl State {
                 Err(now) => before = now,
             }
         }
+    }
+
+    /// The shutdown's request to a task that has been polled before, is idle and has no request: all in one step, which owes the push. False for any other.
+    ///
+    /// AcqRel as in `wake`, and as in `is_swept`.
+    pub(crate) fn sweep_idle(&self) -> bool {
+        let before = self.0.load(Relaxed);
+        let is_idle = before & (RUNNING | NOTIFIED | COMPLETE | CANCEL | STARTED | SWEPT) == STARTED;
+        // If it fails because of something else than these bits, that is what the long way is for.
+        is_idle
+            && self.0.compare_exchange(before, add_request(before) | SWEPT | CANCEL | NOTIFIED, AcqRel, Relaxed).is_ok()
     }
 
     /// Counts a request that is not delivered; false for a task that has ended. Relaxed: the count guards no data.

@@ -593,6 +593,41 @@ fn the_sweep_s_request_is_delivered_by_the_sweep_or_by_who_passes_it_on() {
     });
 }
 
+/// The same while a worker runs what the sweep has made ready: it must not deliver the request before the other one has noted that this is the one it passes on.
+///
+/// *Found by hand:* `run` that takes the request together with the right to poll although there is a cold part.
+#[test]
+fn the_sweep_s_request_is_delivered_once_while_another_passes_it_on() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let caught = Arc::new(Count::new(0));
+        let count = Arc::clone(&caught);
+        let mut task = create(&queue, &freed, async move {
+            for _ in 0..2 {
+                if crate::catch_cancelled(std::future::pending::<()>()).await.is_err() {
+                    count.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        queue.drain_once();
+        let other = task.task_ref();
+        let passer = thread::spawn(move || {
+            other.cancel_by(&crate::CancelledError::sweep());
+        });
+        harness::sweep(&task);
+        queue.drain();
+        passer.join().unwrap();
+        queue.drain();
+        assert_eq!((caught.load(Relaxed), task.cancelling()), (1, 2));
+        // It waits in the second catcher, and ends with a request of another kind.
+        task.cancel_with("over");
+        queue.drain();
+        assert!(task.result().expect("ended").is_ok());
+        drop(task);
+        freed.check();
+    });
+}
+
 /// The shutdown's last means against a wake from a foreign thread: the task ends once, and the waker's push comes before that, while the
 /// scheduler is there.
 ///

@@ -4,7 +4,7 @@
 
 use crate::state::{
     AGAIN, CANCEL, COMPLETE, Claim, Complete, DropJoin, EndPoll, JOIN_INTEREST, JOIN_WAKER, JoinWaker, LISTENERS,
-    NOTIFIED, Path, RUNNING, Request, STARTED, State, Wake,
+    NOTIFIED, Path, RUNNING, Request, STARTED, SWEPT, State, Wake,
 };
 
 /// What the word must say, and what is owed outside of it.
@@ -21,6 +21,8 @@ struct Model {
     waker: bool,
     started: bool,
     listeners: bool,
+    /// The shutdown has made its request.
+    swept: bool,
     requests: u32,
     /// Wakers and untyped references, besides the runtime's and the handle's.
     extra: u64,
@@ -49,6 +51,7 @@ impl Model {
             (JOIN_WAKER, self.waker, "waker"),
             (STARTED, self.started, "started"),
             (LISTENERS, self.listeners, "listeners"),
+            (SWEPT, self.swept, "swept"),
         ];
         for (bit, expected, name) in bits {
             assert_eq!(seen.has(bit), expected, "{name}: {seen:?}");
@@ -93,6 +96,7 @@ pub(crate) fn drive(bytes: &[u8]) {
         waker: false,
         started: eager,
         listeners: false,
+        swept: false,
         requests: 0,
         extra: 0,
         queued: !eager,
@@ -111,11 +115,14 @@ pub(crate) fn drive(bytes: &[u8]) {
 }
 
 fn step(state: &State, model: &mut Model, byte: u8) {
-    match byte % 20 {
+    match byte % 21 {
         0 if model.extra > 0 => model.woken(state.wake()),
         1 if model.queued => {
-            let begin = state.begin_poll(&model.path);
+            let is_plain = (byte / 21).is_multiple_of(2);
+            let begin = state.begin_poll(&model.path, || is_plain);
             assert_eq!((begin.attention, begin.first), (model.cancel, !model.started));
+            assert_eq!(begin.took_request, model.cancel && !model.again && is_plain);
+            model.cancel &= !begin.took_request;
             (model.queued, model.polling, model.running, model.notified, model.started) =
                 (false, true, true, false, true);
         }
@@ -128,7 +135,7 @@ fn step(state: &State, model: &mut Model, byte: u8) {
         // It has yielded: queued with the right to the future.
         3 if model.polling => (model.polling, model.queued) = (false, true),
         4 | 5 if model.polling => {
-            let is_value = byte % 20 == 4;
+            let is_value = byte % 21 == 4;
             match state.complete(is_value, &model.path) {
                 Complete::CancelPending => assert!(is_value && model.cancel && !model.again),
                 Complete::Done(before) => {
@@ -149,6 +156,15 @@ fn step(state: &State, model: &mut Model, byte: u8) {
                 model.requests += 1;
             }
         },
+        20 => {
+            let is_idle = !(model.running || model.notified || model.complete);
+            let swept = is_idle && model.started && !model.cancel && !model.swept;
+            assert_eq!(state.sweep_idle(), swept);
+            if swept {
+                (model.swept, model.cancel, model.notified, model.queued) = (true, true, true, true);
+                model.requests += 1;
+            }
+        }
         7 => {
             model.requests = model.requests.saturating_sub(1);
             model.cancel &= model.requests > 0;

@@ -23,6 +23,7 @@ PREFIX = os.environ.get("MUTANTS_PREFIX", "").split()
 CHECKS = {
     "timers": ["cargo", "test", "-q", "-p", "runtime-timers"],
     "state": ["cargo", "test", "-q", "-p", "runtime-core", "--test", "state_machine"],
+    "units": ["cargo", "test", "-q", "-p", "runtime-core", "--lib"],
     "core": ["cargo", "test", "-q", "-p", "runtime-core", "--test", "integration"],
     "bridge": ["cargo", "test", "-q", "-p", "runtime-bridge", "--tests"],
     "facade": ["cargo", "test", "-q", "-p", "runtime", "--test", "integration"],

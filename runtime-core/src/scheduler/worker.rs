@@ -14,7 +14,7 @@ use crate::task::registry::{Ended, SWEEP_STEP, Swept};
 use crate::task::{Kind, Notified, TaskRef};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
-use rest::Theft;
+use rest::{Spinning, Theft};
 use runtime_timers::Key;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -107,6 +107,8 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     /// How many eager tasks are on the stack.
     eager_depth: Cell<u32>,
+    /// Whether to look around before the next sleep.
+    spinning: Cell<Spinning>,
     /// When a timer last ended a sleep of this worker.
     timer_fired_at: Cell<u64>,
     /// Tasks that have ended here and are still listed.
@@ -190,6 +192,7 @@ impl Worker {
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
+            spinning: Cell::new(Spinning::default()),
             timer_fired_at: Cell::new(0),
             ended: Ended::new(),
             napped: Cell::new(false),

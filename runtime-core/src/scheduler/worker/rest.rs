@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::scheduler::{Life, Remote, SENTRY_GRACE};
 use crate::task::{Notified, state};
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
@@ -41,6 +42,43 @@ pub(super) struct Theft {
     after: u64,
     /// Whether the first of the tasks had been polled before.
     of_woken: bool,
+}
+
+/// A sleep that somebody ends after no more than this was hardly worth it, and the next one is likely to be like it: before that, a worker looks around for as
+/// long. About what falling asleep and being woken cost together.
+const SPIN: u64 = 30_000;
+/// How many spins there are between two looks.
+const SPINS_PER_LOOK: u32 = 8;
+/// When so much passes between two looks, the core was given to somebody else: the machine has more to do than spinning.
+const INTERRUPTED: u64 = 10_000;
+/// Of so many short sleeps at the least one is used to find out whether spinning pays again.
+const MAX_PASSED: u32 = 1_023;
+
+/// Whether spinning makes sense: on one core it only holds back the one that is waited for.
+static MAY_SPIN: LazyLock<bool> =
+    LazyLock::new(|| !cfg!(loom) && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+
+/// Whether the next sleep is to be preceded by a look around.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Spinning {
+    /// Somebody ended the last sleep soon after it had begun.
+    worth_it: bool,
+    /// So many short sleeps go by first.
+    to_pass: u32,
+    /// As many as went by before the last try: doubled by each try that brings nothing.
+    passed: u32,
+}
+
+impl Spinning {
+    fn slept(&mut self, shortly: bool) {
+        self.worth_it = shortly && self.to_pass == 0;
+        self.to_pass -= u32::from(shortly && self.to_pass > 0);
+    }
+
+    fn tried(&mut self, paid: bool) {
+        self.passed = if paid { self.passed / 2 } else { (2 * self.passed + 1).min(MAX_PASSED) };
+        (self.worth_it, self.to_pass) = (paid, if paid { 0 } else { self.passed });
+    }
 }
 
 /// What the sentry sees in the last-in slots.
@@ -84,8 +122,40 @@ impl Worker {
         {
             return self.run(task);
         }
-        if !self.fire_timers() {
+        if !(self.fire_timers() || self.searching.get() && self.spin(deadline, done)) {
             self.sleep(deadline, done);
+        }
+    }
+
+    /// Before a sleep: looks around for a moment if the last one was short, as they are while a thread and a task talk to each other. True if there is
+    /// something to do. Among several workers only a searcher may, for whom others keep silent as long as it looks.
+    fn spin(&self, deadline: u64, done: &impl Fn() -> bool) -> bool {
+        let mut spinning = self.spinning.get();
+        if !spinning.worth_it || !*MAY_SPIN {
+            return false;
+        }
+        let (found, paid) = self.look_around(deadline, done);
+        spinning.tried(paid);
+        self.spinning.set(spinning);
+        found
+    }
+
+    /// Whether there is something to do before a spin is over, and whether the core was this thread's all the time until then.
+    fn look_around(&self, deadline: u64, done: &impl Fn() -> bool) -> (bool, bool) {
+        let mut now = self.shared.clock.real_now();
+        let end = now + SPIN;
+        loop {
+            let before = now;
+            for _ in 0..SPINS_PER_LOOK {
+                std::hint::spin_loop();
+            }
+            now = self.shared.clock.real_now();
+            if self.must_not_sleep(done) {
+                return (true, now - before < INTERRUPTED);
+            }
+            if now >= end.min(deadline).min(self.timers().next()) {
+                return (false, false);
+            }
         }
     }
 
@@ -307,6 +377,9 @@ impl Worker {
         } else {
             self.timer_fired_at.set(then);
         }
+        let mut spinning = self.spinning.get();
+        spinning.slept(woken && then - now <= SPIN);
+        self.spinning.set(spinning);
         woken
     }
 
@@ -326,7 +399,7 @@ impl Worker {
             self.fire_timers();
             return;
         }
-        if self.fire_timers() {
+        if self.fire_timers() || !self.shared.clock.is_virtual() && self.spin(deadline, done) {
             return;
         }
         let _ = self.shared.idle.fall_asleep(self.index, false);
@@ -338,5 +411,51 @@ impl Worker {
             // With one worker nobody needs to know who searches.
             let _ = self.shared.idle.end_search();
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// How many short sleeps pass until the next try.
+    fn passes(spinning: &mut Spinning) -> u32 {
+        let mut passed = 0;
+        loop {
+            spinning.slept(true);
+            if spinning.worth_it {
+                return passed;
+            }
+            passed += 1;
+        }
+    }
+
+    #[test]
+    fn tries_that_bring_nothing_become_rare_and_those_that_pay_frequent() {
+        let mut spinning = Spinning::default();
+        assert_eq!(passes(&mut spinning), 0);
+        for passed in [1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 1023] {
+            spinning.tried(false);
+            assert!(!spinning.worth_it);
+            assert_eq!(passes(&mut spinning), passed);
+        }
+        spinning.tried(true);
+        assert!(spinning.worth_it, "the next one is tried at once");
+        spinning.tried(false);
+        assert_eq!(passes(&mut spinning), 1023);
+        for _ in 0..10 {
+            spinning.tried(true);
+        }
+        spinning.tried(false);
+        assert_eq!(passes(&mut spinning), 1);
+    }
+
+    #[test]
+    fn a_long_sleep_is_followed_by_no_try() {
+        let mut spinning = Spinning::default();
+        spinning.slept(true);
+        assert!(spinning.worth_it);
+        spinning.slept(false);
+        assert!(!spinning.worth_it);
     }
 }

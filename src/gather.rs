@@ -405,6 +405,17 @@ pub struct TaskVec<T> {
     tasks: TaskSet<Task<T>>,
 }
 
+/// Children of a gather that is being made. If the iterator panics, they are cancelled as those of one that is dropped (rule 10).
+struct Begun<T>(Vec<Task<T>>);
+
+impl<T> Drop for Begun<T> {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.cancel();
+        }
+    }
+}
+
 impl<I> IntoChildren<Iterable> for I
 where
     I: IntoIterator,
@@ -415,12 +426,12 @@ where
 
     #[track_caller]
     fn into_children(self) -> Self::Children {
-        let mut tasks = Vec::new();
+        let mut begun = Begun(Vec::new());
         // Not `map`: a closure would be the creation place instead of the caller.
         for future in self {
-            tasks.push(create_child(future));
+            begun.0.push(create_child(future));
         }
-        TaskVec { tasks: TaskSet::new("gather", tasks) }
+        TaskVec { tasks: TaskSet::new("gather", std::mem::take(&mut begun.0)) }
     }
 }
 

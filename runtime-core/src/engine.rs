@@ -279,7 +279,7 @@ impl Engine {
             return;
         }
         assert!(
-            !self.is_thread_of_extension(),
+            !self.shared.extensions.is_thread_of_one(),
             "a function given to `to_thread` closes its own runtime, which would wait for it to return: drop the \
              runtime here instead, or close it from another thread"
         );
@@ -357,7 +357,8 @@ impl Drop for Engine {
             return;
         }
         // Cannot wait here: a runtime dropped inside of another (or of itself) is closed by a thread.
-        let is_inside = worker::with_current(|worker| worker.is_some()) || self.is_thread_of_extension();
+        // It would wait for this very thread, if that belongs to an extension.
+        let is_inside = worker::with_current(|worker| worker.is_some()) || self.shared.extensions.is_thread_of_one();
         if is_inside || thread::panicking() {
             self.close_elsewhere();
         } else {
@@ -367,11 +368,6 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    /// Whether the shutdown would wait here for this very thread.
-    fn is_thread_of_extension(&self) -> bool {
-        self.shared.extensions.all().iter().any(|extension| extension.is_current())
-    }
-
     /// Closes on a thread of its own, without waiting.
     fn close_elsewhere(&mut self) {
         let slot = std::mem::replace(&mut *self.worker.lock(), Slot::Closed);
@@ -724,6 +720,11 @@ impl Extensions {
 
     fn all(&self) -> Vec<Arc<dyn Extension>> {
         self.attached.lock().iter().map(|(_, extension)| Arc::clone(extension)).collect()
+    }
+
+    /// Whether the calling thread belongs to one of them.
+    pub(crate) fn is_thread_of_one(&self) -> bool {
+        self.all().iter().any(|extension| extension.is_current())
     }
 
     /// Has all of them add their numbers.

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 /// A handle to a runtime: creates tasks and calls on it, from any thread. Cheap to clone.
 ///
-/// It does not keep the runtime running. On one that is closed, new tasks end cancelled at once and callbacks do not run.
+/// It does not keep the runtime running. On one that is closed, new tasks end cancelled at once and callbacks do not run. That is so from the beginning
+/// of the shutdown on for tasks from threads that are no part of the runtime: others cannot hold up its end.
 ///
 /// # Examples
 ///
@@ -82,7 +83,8 @@ impl Handle {
 
     /// Makes `future` a task of this runtime, from any thread; see [`create_task`](crate::create_task).
     ///
-    /// On a closed runtime the future is dropped and the task has ended cancelled, with a message that says so.
+    /// On a closed runtime, and from a thread that is no part of it during its shutdown, the future is dropped and the task has ended cancelled, with a message
+    /// that says so.
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> Task<F::Output>
     where

@@ -587,6 +587,21 @@ mod tests {
     }
 
     #[test]
+    fn time_does_not_go_back_but_where_it_begins_anew() {
+        let mut wheel = Wheel::new(1_000);
+        wheel.insert(2_000, 0);
+        assert!(wheel.poll(500).is_none());
+        assert_eq!(wheel.now(), 1_000);
+        assert!(!wheel.rewind(500));
+        assert!(wheel.poll(2_000).is_some());
+        assert!(wheel.rewind(10));
+        wheel.insert(50, 1);
+        check(&wheel);
+        assert!(wheel.poll(49).is_none());
+        assert_eq!(wheel.poll(50).map(|expired| expired.value), Some(1));
+    }
+
+    #[test]
     fn few_entries_are_never_moved() {
         let mut wheel = Wheel::new(0);
         let deadlines = [1 << 30, (1 << 30) + 900, (1 << 30) + 1, (1 << 30) + (1 << 29)];

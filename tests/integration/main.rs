@@ -9,6 +9,7 @@ mod auto_traits;
 mod cancellation;
 mod context;
 mod eager;
+mod elsewhere;
 mod exports;
 mod fairness;
 mod finally;

@@ -181,6 +181,12 @@ impl Shared {
             && self.remotes.iter().zip(&counts).all(|(remote, first)| alive(remote.tasks.counts()) == *first)
     }
 
+    /// Whether such a task is not taken in from a thread that is none of the workers: not in the shutdown, which would have no end if others went on
+    /// creating tasks. Functions on threads of extensions are a part of the runtime: clean-up may wait for what they submit.
+    pub(crate) fn refuses_strangers(&self, kind: Kind) -> bool {
+        self.is_closing(kind) && !self.extensions.is_thread_of_one()
+    }
+
     /// Begins a sweep of all that is listed, by worker 0; with others, if they have nothing to do.
     pub(crate) fn begin_sweep(&self) {
         self.remotes.iter().for_each(|remote| remote.tasks.begin_sweep());

@@ -54,9 +54,9 @@ mod node;
 mod when;
 
 pub use catch::{CatchCancelled, Intercept, Intercepted, catch_cancelled, intercept};
-pub(crate) use node::with_frame;
 #[cfg(all(test, loom))]
-pub(crate) use node::{Delivery, Place};
+pub(crate) use node::Delivery;
+pub(crate) use node::with_frame;
 pub(crate) use node::{Frame, Mark, RootPoll, WakeList, path, poll_root};
 pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 

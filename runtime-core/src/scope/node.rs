@@ -5,7 +5,7 @@ use crate::loom::Mutex;
 use crate::task::cell::Header;
 use crate::task::error::CancelledError;
 use crate::task::harness;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -106,10 +106,19 @@ pub(crate) struct Frame {
     path: Cell<u8>,
     /// A cancellation that unwinds to this frame.
     raised: Cell<Option<CancelledError>>,
-    /// A cancellation that is to be delivered again, at the next suspension below. For a root in the task's cold part instead.
-    again: Cell<Option<CancelledError>>,
-    /// Catchers below that have wakers of their own. For a root in the task's cold part instead.
-    wakes: RefCell<Option<Arc<WakeList>>>,
+    /// What only few have, in the node; null for a root, which has it in the task's cold part.
+    rare: *const Cell<Option<Box<Rare>>>,
+}
+
+/// What only few scopes and catchers have ever: apart, so that the futures with scopes in them are small.
+#[derive(Default)]
+struct Rare {
+    /// Catchers below that have wakers of their own.
+    wakes: Option<Arc<WakeList>>,
+    /// A raised cancellation that waits for those who hold (rule 8).
+    deferred: Option<CancelledError>,
+    /// A cancellation that is to be delivered again, at the next suspension below (`CancelledError::redeliver`).
+    again: Option<CancelledError>,
 }
 
 /// Runs `f` with the innermost frame.
@@ -134,8 +143,7 @@ impl Frame {
             previous: 0,
             path: Cell::new(0),
             raised: Cell::new(None),
-            again: Cell::new(None),
-            wakes: RefCell::new(None),
+            rare: std::ptr::null(),
         }
     }
 
@@ -149,10 +157,23 @@ impl Frame {
     pub(crate) fn redeliver(&self, error: CancelledError) {
         match self.root() {
             Some(task) => harness::redeliver(task, error),
-            None => self.again.set(Some(error)),
+            None => self.with_rare(|rare| rare.again = Some(error)),
         }
     }
 
+    fn rare(&self) -> &Cell<Option<Box<Rare>>> {
+        // SAFETY: not null, for all callers have asked for a root before; `Node::poll` has borrowed it for as long as the frame lives.
+        unsafe { &*self.rare }
+    }
+
+    fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare().take().unwrap_or_default();
+        let result = f(&mut rare);
+        self.rare().set(Some(rare));
+        result
+    }
+
+    #[inline]
     fn parent(&self) -> Option<&Frame> {
         // SAFETY: the frame around this one is below it on the stack.
         unsafe { self.parent.as_ref() }
@@ -176,7 +197,7 @@ impl Frame {
     fn wake_list(&self) -> Arc<WakeList> {
         match self.root() {
             Some(task) => Arc::clone(task.cold().wake_list()),
-            None => Arc::clone(self.wakes.borrow_mut().get_or_insert_default()),
+            None => self.with_rare(|rare| Arc::clone(rare.wakes.get_or_insert_default())),
         }
     }
 
@@ -186,9 +207,9 @@ impl Frame {
         self.path.set(self.path.get() | bits);
         mark.serial = self.serial();
         if bits == 0 || self.has_waker(cx.waker()) {
-            drop(mark.place.take());
+            mark.unregister();
         } else {
-            Place::update(&mut mark.place, || self.wake_list(), cx.waker(), bits);
+            mark.register(self.wake_list(), cx.waker(), bits);
         }
     }
 
@@ -196,8 +217,7 @@ impl Frame {
     /// polled earlier and then left alone for a while is not on the path, nor is what was polled somewhere else.
     #[inline]
     pub(crate) fn has_on_path(&self, mark: &Mark) -> bool {
-        mark.serial != 0 && mark.serial == self.previous
-            || mark.place.as_ref().is_some_and(|place| self.owns(&place.list))
+        mark.serial != 0 && mark.serial == self.previous || mark.list.as_ref().is_some_and(|list| self.owns(list))
     }
 
     fn owns(&self, list: &Arc<WakeList>) -> bool {
@@ -205,7 +225,13 @@ impl Frame {
             Some(task) => {
                 task.cold_if_any().and_then(|cold| cold.wakes.get()).is_some_and(|own| Arc::ptr_eq(own, list))
             }
-            None => self.wakes.borrow().as_ref().is_some_and(|own| Arc::ptr_eq(own, list)),
+            None => {
+                let rare = self.rare().take();
+                let own = rare.as_ref().and_then(|rare| rare.wakes.as_ref());
+                let owns = own.is_some_and(|own| Arc::ptr_eq(own, list));
+                self.rare().set(rare);
+                owns
+            }
         }
     }
 
@@ -226,25 +252,28 @@ impl Frame {
     }
 }
 
-/// What a scope, a catcher or an await remembers of the last poll in which it returned pending.
+/// What a scope, a catcher or an await remembers of the last poll in which it returned pending. Takes its place in the wake list along when it
+/// goes, on whatever thread.
 #[derive(Default)]
 pub(crate) struct Mark {
     /// The number of the poll of the frame around; 0 for none.
     serial: u32,
-    /// The place in that frame's wake list, if the waker was another than the frame's.
-    place: Option<Place>,
+    /// The place in `list`.
+    slot: u32,
+    /// The list of that frame, if the waker was another than the frame's.
+    list: Option<Arc<WakeList>>,
 }
 
 impl Mark {
     /// Whether nothing is remembered.
     #[inline]
     pub(crate) fn is_blank(&self) -> bool {
-        self.serial == 0 && self.place.is_none()
+        self.serial == 0 && self.list.is_none()
     }
 
     /// As [`Frame::settle`] for something that is on its way out: it is met again in the next poll, but is no catcher.
     pub(crate) fn unwinding(&mut self) {
-        drop(self.place.take());
+        self.unregister();
         with_frame(|frame| self.serial = frame.map_or(0, Frame::serial));
     }
 
@@ -252,11 +281,11 @@ impl Mark {
     #[inline]
     pub(crate) fn incoming(&self) -> Incoming {
         let is_delivering = with_frame(|frame| frame.is_some_and(|frame| !frame.delivery.is_null()));
-        if is_delivering || self.place.is_some() { self.look_for_request() } else { Incoming::Nothing }
+        if is_delivering || self.list.is_some() { self.look_for_request() } else { Incoming::Nothing }
     }
 
     fn look_for_request(&self) -> Incoming {
-        let late = self.place.as_ref().and_then(Place::take_request);
+        let late = self.list.as_ref().and_then(|list| list.take_request(self.slot));
         with_frame(|frame| match frame.filter(|frame| frame.has_on_path(self)) {
             Some(frame) => match NonNull::new(frame.delivery.cast_mut()) {
                 Some(delivery) => Incoming::Now(delivery),
@@ -264,6 +293,37 @@ impl Mark {
             },
             None => Incoming::Nothing,
         })
+    }
+
+    /// Takes a place in this list, or renews what is there.
+    pub(crate) fn register(&mut self, list: Arc<WakeList>, waker: &Waker, bits: u8) {
+        if self.list.as_ref().is_some_and(|own| !Arc::ptr_eq(own, &list)) {
+            // The future was moved to another task, or to another place in this one.
+            self.unregister();
+        }
+        if self.list.is_none() {
+            self.slot = list.0.lock().insert();
+        }
+        let list = self.list.get_or_insert(list);
+        let fresh = waker.clone();
+        let old = list.0.lock().renew(self.slot, fresh, bits);
+        drop(old);
+    }
+
+    /// Leaves the list.
+    #[inline]
+    pub(crate) fn unregister(&mut self) {
+        if let Some(list) = self.list.take() {
+            let waker = list.0.lock().remove(self.slot);
+            drop(waker);
+        }
+    }
+}
+
+impl Drop for Mark {
+    #[inline]
+    fn drop(&mut self) {
+        self.unregister();
     }
 }
 
@@ -307,6 +367,7 @@ impl Drop for Entered {
 }
 
 /// The requests that come from outside of the scope that is about to be polled (rule 6).
+#[inline]
 pub(crate) fn outside_requests() -> u32 {
     sum_requests(|_| true)
 }
@@ -316,6 +377,7 @@ pub(crate) fn scope_requests() -> u32 {
     sum_requests(|frame| frame.root.is_null())
 }
 
+#[inline]
 fn sum_requests(counts: impl Fn(&Frame) -> bool) -> u32 {
     with_frame(|mut frame| {
         let mut sum = 0u32;
@@ -338,14 +400,9 @@ pub(crate) struct Node {
     path: u8,
     /// The number of the last poll, if it ended with catchers below.
     serial: u32,
-    /// Catchers below with wakers of their own.
-    wakes: Option<Arc<WakeList>>,
     /// The last poll as the frame around saw it.
     pub(crate) mark: Mark,
-    /// A raised cancellation that waits for those who hold (rule 8).
-    deferred: Option<CancelledError>,
-    /// A cancellation to be delivered below at the next poll (`CancelledError::redeliver`).
-    again: Option<CancelledError>,
+    rare: Option<Box<Rare>>,
 }
 
 /// What came of polling inside of a frame.
@@ -364,7 +421,23 @@ impl Node {
 
     #[inline]
     pub(crate) fn below(&self) -> u8 {
-        self.path | self.wakes.as_ref().map_or(0, |list| list.path())
+        self.path | self.wakes().map_or(0, |list| list.path())
+    }
+
+    #[inline]
+    fn wakes(&self) -> Option<&Arc<WakeList>> {
+        self.rare.as_ref()?.wakes.as_ref()
+    }
+
+    #[inline]
+    fn take_again(&mut self) -> Option<CancelledError> {
+        self.rare.as_mut()?.again.take()
+    }
+
+    /// Lets a cancellation wait, unless another one does.
+    #[cold]
+    fn defer(&mut self, error: CancelledError) {
+        self.rare.get_or_insert_default().deferred.get_or_insert(error);
     }
 
     /// Polls the inner future in a frame.
@@ -375,7 +448,7 @@ impl Node {
         requests: u32,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Polled<T> {
-        let again = self.again.take().map(Delivery::of_another_time);
+        let again = self.take_again().map(Delivery::of_another_time);
         if let Some(again) = &again
             && !self.has_catcher()
         {
@@ -383,7 +456,7 @@ impl Node {
         }
         // One from outside that comes at the same time is delivered in its place.
         let deliver = deliver.or(again.as_ref());
-        if let (Some(delivery), Some(list)) = (deliver, &self.wakes) {
+        if let (Some(delivery), Some(list)) = (deliver, self.wakes()) {
             list.wake_all(delivery);
         }
         let delivery = deliver.map_or(std::ptr::null(), std::ptr::from_ref);
@@ -391,43 +464,43 @@ impl Node {
         let frame = Frame {
             requests,
             previous: self.serial,
-            wakes: RefCell::new(self.wakes.take()),
+            rare: Cell::from_mut(&mut self.rare),
             ..Frame::new(current::frame(), cx, delivery)
         };
         let entered = Entered::new(&frame);
         let poll = poll(cx);
         drop(entered);
-        self.wakes = frame.wakes.take();
         self.path = frame.path.get();
         self.serial = frame.serial.get();
         if let Some(error) = frame.raised.take() {
-            self.deferred.get_or_insert(error);
+            self.defer(error);
         }
-        self.again = frame.again.take();
         if poll.is_pending() {
-            if self.again.is_some() {
+            if self.rare.as_ref().is_some_and(|rare| rare.again.is_some()) {
                 cx.waker().wake_by_ref();
             }
             if let Some(again) = &again
                 && std::ptr::eq(delivery, again)
                 && again.taken() == 0
             {
-                self.deferred.get_or_insert(again.take());
+                self.defer(again.take());
             }
         }
         let held = poll.is_ready() || self.below() & path::HOLDING != 0;
-        let unwound = if held { None } else { self.deferred.take() };
+        let unwound = if held { None } else { self.rare.as_mut().and_then(|rare| rare.deferred.take()) };
         Polled { poll, unwound }
     }
 
     /// The inner future has ended with a cancellation still to be delivered again: that is now up to what is further out.
+    #[inline]
     pub(crate) fn deliver_again_outside(&mut self) {
-        if let Some(error) = self.again.take() {
+        if let Some(error) = self.take_again() {
             error.redeliver();
         }
     }
 
     /// The poll ends pending: tells the frame around what is below, `own` included.
+    #[inline]
     pub(crate) fn settle(&mut self, cx: &Context<'_>, own: u8) {
         let bits = self.below() | own;
         let mark = &mut self.mark;
@@ -438,6 +511,7 @@ impl Node {
     }
 
     /// The inner future has gone: nothing is below any more, and nothing is registered further out.
+    #[inline]
     pub(crate) fn leave(&mut self) {
         *self = Self { started: true, ..Self::default() };
     }
@@ -548,7 +622,7 @@ pub(crate) struct WakeList(Mutex<WakeEntries>);
 #[derive(Default)]
 struct WakeEntries {
     slots: Vec<Option<WakeEntry>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     /// How many hold.
     holding: usize,
     /// How many were woken for a request and not polled since.
@@ -584,6 +658,12 @@ impl WakeList {
         });
     }
 
+    /// Whoever has this place is being polled: the request that it was woken for, if it was for one.
+    fn take_request(&self, slot: u32) -> Option<Delivery> {
+        let request = self.0.lock().take_request(slot);
+        request.map(|Left { error, task, again }| Delivery { task, again, last: true, ..Delivery::new(error) })
+    }
+
     /// Wakes all to look around, without a request.
     pub(crate) fn stir(&self) {
         self.wake_noting(|_| {});
@@ -613,80 +693,48 @@ impl WakeList {
 }
 
 impl WakeEntries {
-    fn insert(&mut self) -> usize {
+    fn insert(&mut self) -> u32 {
         let entry = Some(WakeEntry { waker: None, request: None, holding: false });
         match self.free.pop() {
             Some(slot) => {
-                self.slots[slot] = entry;
+                self.slots[slot as usize] = entry;
                 slot
             }
             None => {
                 self.slots.push(entry);
-                self.slots.len() - 1
+                u32::try_from(self.slots.len() - 1).expect("fewer catchers than 2^32 in one task")
             }
         }
     }
 
-    fn set_holding(&mut self, slot: usize, holding: bool) {
-        let entry = self.slots[slot].as_mut().expect("a place keeps its entry until it is dropped");
+    fn entry(&mut self, slot: u32) -> &mut WakeEntry {
+        self.slots[slot as usize].as_mut().expect("a place keeps its entry until it is left")
+    }
+
+    /// Gives the waker that was there.
+    fn renew(&mut self, slot: u32, waker: Waker, bits: u8) -> Option<Waker> {
+        self.set_holding(slot, bits & path::HOLDING != 0);
+        self.entry(slot).waker.replace(waker)
+    }
+
+    fn set_holding(&mut self, slot: u32, holding: bool) {
+        let entry = self.entry(slot);
         if entry.holding != holding {
             entry.holding = holding;
             self.holding = if holding { self.holding + 1 } else { self.holding - 1 };
         }
     }
 
-    fn take_request(&mut self, slot: usize) -> Option<Left> {
-        let request = self.slots[slot].as_mut().and_then(|entry| entry.request.take());
+    fn take_request(&mut self, slot: u32) -> Option<Left> {
+        let request = self.entry(slot).request.take();
         self.unreached -= usize::from(request.is_some());
         request
     }
 
-    fn remove(&mut self, slot: usize) -> Option<Waker> {
+    fn remove(&mut self, slot: u32) -> Option<Waker> {
         self.set_holding(slot, false);
         drop(self.take_request(slot));
         self.free.push(slot);
-        self.slots[slot].take().and_then(|entry| entry.waker)
-    }
-}
-
-/// A place in a [`WakeList`]; leaves it when dropped, on whatever thread.
-pub(crate) struct Place {
-    list: Arc<WakeList>,
-    slot: usize,
-}
-
-impl Place {
-    /// It is being polled: the request that it was woken for, if it was for one.
-    fn take_request(&self) -> Option<Delivery> {
-        let request = self.list.0.lock().take_request(self.slot);
-        request.map(|Left { error, task, again }| Delivery { task, again, last: true, ..Delivery::new(error) })
-    }
-
-    /// Registers, or renews what is registered.
-    pub(crate) fn update(place: &mut Option<Place>, list: impl FnOnce() -> Arc<WakeList>, waker: &Waker, bits: u8) {
-        let list = list();
-        if place.as_ref().is_some_and(|place| !Arc::ptr_eq(&place.list, &list)) {
-            // The future was moved to another task, or to another place in this one.
-            *place = None;
-        }
-        let place = place.get_or_insert_with(|| {
-            let slot = list.0.lock().insert();
-            Place { list, slot }
-        });
-        let fresh = waker.clone();
-        let old = {
-            let mut entries = place.list.0.lock();
-            entries.set_holding(place.slot, bits & path::HOLDING != 0);
-            let entry = entries.slots[place.slot].as_mut().expect("a place keeps its entry until it is dropped");
-            entry.waker.replace(fresh)
-        };
-        drop(old);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let waker = self.list.0.lock().remove(self.slot);
-        drop(waker);
+        self.slots[slot as usize].take().and_then(|entry| entry.waker)
     }
 }

@@ -99,14 +99,7 @@ pub fn cancel_when<F: IntoFuture, T: Trigger>(future: F, trigger: T) -> CancelWh
     CancelWhen {
         inner: Some(future.into_future()),
         trigger,
-        scope: ScopeState {
-            node: Node::default(),
-            entry: 0,
-            request: None,
-            undelivered: false,
-            tries: 0,
-            passing: None,
-        },
+        scope: ScopeState { node: Node::default(), entry: 0, request: None, stage: Stage::Waiting, tries: 0 },
     }
 }
 
@@ -156,14 +149,22 @@ struct ScopeState {
     node: Node,
     /// The requests from outside when the scope was entered (rule 6).
     entry: u32,
-    /// The scope's own request.
+    /// The scope's own request; while it passes one on, that.
     request: Option<CancelledError>,
-    /// It waits to be delivered.
-    undelivered: bool,
-    /// How often that was tried.
+    stage: Stage,
+    /// How often it was tried to deliver the own request.
     tries: u16,
+}
+
+/// What has become of a scope's own request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// There is none, or it has been delivered.
+    Waiting,
+    /// It waits to be delivered.
+    Undelivered,
     /// The inner future was dropped, and the cancellation goes on outwards.
-    passing: Option<CancelledError>,
+    Passing,
 }
 
 /// Where a cancellation goes that has arrived at the boundary.
@@ -183,7 +184,11 @@ impl ScopeState {
 
     /// The own request, if it is to be delivered in this poll; with one from outside it counts as delivered (rule 7).
     fn own_delivery(&mut self, from_outside: bool) -> Option<Delivery> {
-        if !std::mem::take(&mut self.undelivered) || from_outside {
+        if self.stage != Stage::Undelivered {
+            return None;
+        }
+        self.stage = Stage::Waiting;
+        if from_outside {
             return None;
         }
         self.request.clone().map(|request| Delivery::of_try(request, self.tries))
@@ -192,7 +197,7 @@ impl ScopeState {
     /// Nobody has taken the own request, but some who were woken for it have not had their turn yet.
     fn try_again(&mut self, cx: &Context<'_>) {
         self.tries += 1;
-        self.undelivered = true;
+        self.stage = Stage::Undelivered;
         cx.waker().wake_by_ref();
     }
 
@@ -202,7 +207,17 @@ impl ScopeState {
 
     fn made(&mut self, request: CancelledError) {
         self.request = Some(request);
-        self.undelivered = true;
+        self.stage = Stage::Undelivered;
+    }
+
+    /// The cancellation that goes on outwards.
+    fn passing(&self) -> Option<&CancelledError> {
+        if self.stage == Stage::Passing { self.request.as_ref() } else { None }
+    }
+
+    fn pass(&mut self, error: CancelledError) {
+        self.request = Some(error);
+        self.stage = Stage::Passing;
     }
 }
 
@@ -212,7 +227,7 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let scope = this.scope;
-        if let Some(error) = &scope.passing {
+        if let Some(error) = scope.passing() {
             raise(error.clone());
             return Poll::Pending;
         }
@@ -267,7 +282,7 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
             return match boundary {
                 Boundary::Ours(error) => Poll::Ready(Err(error)),
                 Boundary::Pass(error) => {
-                    scope.passing = Some(error.clone());
+                    scope.pass(error.clone());
                     raise(error);
                     Poll::Pending
                 }

@@ -222,7 +222,8 @@ fn new_state(watched: bool, running: bool) -> State {
     if watched { state.watched() } else { state }
 }
 
-/// Allocates, lists and schedules a task. On a runtime that is closed the future is dropped, and the task has ended cancelled.
+/// Allocates, lists and schedules a task. On a runtime that is closed, or that is being closed and is not the caller's, the future is dropped, and the task
+/// has ended cancelled.
 ///
 /// Futures that are not `Send` are allowed for `Kind::Main` only, from the thread that is worker 0.
 #[inline]
@@ -271,8 +272,9 @@ fn create_told<F: Future, H: Hook>(
         // SAFETY: allocated with these types, and seen by nobody else yet.
         unsafe { cell::trace::<F, Shared, H>(raw) };
     }
+    let is_refused = worker.is_none() && shared.refuses_strangers(options.kind);
     // SAFETY: new, and in no list; the runtime's reference keeps it until its completion removes it.
-    if !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {
+    if is_refused || !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {
         harness::refuse(raw, "the runtime is closed");
         return task;
     }

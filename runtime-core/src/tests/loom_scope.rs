@@ -2,7 +2,7 @@
 
 use super::support::model;
 use crate::loom::thread;
-use crate::scope::{Delivery, Place, WakeList, path};
+use crate::scope::{Delivery, Mark, WakeList, path};
 use crate::task::CancelledError;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -30,8 +30,8 @@ impl Wakes {
     }
 }
 
-fn register(place: &mut Option<Place>, list: &Arc<WakeList>, waker: &Waker, bits: u8) {
-    Place::update(place, || Arc::clone(list), waker, bits);
+fn register(place: &mut Mark, list: &Arc<WakeList>, waker: &Waker, bits: u8) {
+    place.register(Arc::clone(list), waker, bits);
 }
 
 /// One catcher leaves on a thread of its own and another comes, while all are woken for a request: who stays is woken, once, and what leaves takes
@@ -44,7 +44,7 @@ fn a_place_is_woken_or_gone() {
     model(|| {
         let list = Arc::new(WakeList::default());
         let ((leaves, leaving), (stays, staying), (comes, coming)) = (Wakes::new(), Wakes::new(), Wakes::new());
-        let (mut one, mut two, mut three) = (None, None, None);
+        let (mut one, mut two, mut three) = (Mark::default(), Mark::default(), Mark::default());
         register(&mut one, &list, &leaving, path::CATCHER | path::HOLDING);
         register(&mut two, &list, &staying, path::CATCHER);
         drop((leaving, staying));
@@ -70,13 +70,13 @@ fn a_place_is_woken_or_gone() {
 
 /// A place is renewed by its task while it is woken by the scope: the waker that is there afterwards is the new one, or it was woken.
 ///
-/// *Found by hand:* `update` that drops the new waker when the old one has been taken; `remove` that does not take the hold back.
+/// *Found by hand:* `register` that drops the new waker when the old one has been taken; `remove` that does not take the hold back.
 #[test]
 fn a_place_that_is_renewed_stays_awake() {
     model(|| {
         let list = Arc::new(WakeList::default());
         let ((old, old_waker), (new, new_waker)) = (Wakes::new(), Wakes::new());
-        let mut place = None;
+        let mut place = Mark::default();
         register(&mut place, &list, &old_waker, path::CATCHER);
         let waker = thread::spawn({
             let list = Arc::clone(&list);

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 /// Nanoseconds since the runtime was made; `u64::MAX` is never reached.
 pub(crate) struct Clock {
     epoch: Instant,
+    /// The same moment, since the process's anchor.
+    epoch_anchored: u64,
     /// The time of a virtual clock.
     virtual_now: Option<AtomicU64>,
 }
@@ -17,7 +19,8 @@ impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Self {
         // Before the epoch, so that no moment of this clock is before it.
         anchor();
-        Self { epoch: Instant::now(), virtual_now: is_virtual.then(|| AtomicU64::new(0)) }
+        let epoch = Instant::now();
+        Self { epoch, epoch_anchored: since_anchor(epoch), virtual_now: is_virtual.then(|| AtomicU64::new(0)) }
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
@@ -72,7 +75,7 @@ impl Clock {
 
     /// The beginning of this clock, since the process's anchor.
     pub(crate) fn epoch_anchored(&self) -> u64 {
-        since_anchor(self.epoch)
+        self.epoch_anchored
     }
 
     /// The reverse of [`of_anchored`](Self::of_anchored).

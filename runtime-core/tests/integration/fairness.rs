@@ -4,6 +4,9 @@
 
 use crate::support::*;
 use runtime_core::*;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 const ROUNDS: usize = 50;
@@ -89,6 +92,45 @@ fn who_is_woken_by_each_of_many_ready_tasks_does_not_run_in_between_each_time() 
         let polls = polls.await.unwrap();
         stuck.await.unwrap();
         assert!(polls < TASKS + 20, "polled {polls} times to await {TASKS} tasks");
+    });
+}
+
+#[test]
+fn two_tasks_that_wake_each_other_leave_the_queue_its_turn_soon() {
+    on(2, async {
+        let (began, over) = (Count::default(), Count::default());
+        let (begun, end) = (began.clone(), over.clone());
+        // Keeps the other worker busy, so that all else happens on this one.
+        let stuck = create_task(async move {
+            begun.up();
+            end.spin_until(1);
+        });
+        began.spin_until(1);
+        let turns = Count::default();
+        let wakers: Arc<[Mutex<Option<Waker>>; 2]> = Arc::default();
+        for me in 0..2 {
+            let (wakers, turns, over) = (wakers.clone(), turns.clone(), over.clone());
+            drop(create_task(poll_fn(move |cx| {
+                turns.up();
+                *wakers[me].lock().unwrap() = Some(cx.waker().clone());
+                let other = wakers[1 - me].lock().unwrap().take();
+                other.into_iter().for_each(Waker::wake);
+                if over.get() > 0 { Poll::Ready(()) } else { Poll::Pending }
+            })));
+        }
+        let queued = create_task(async move {
+            let mut most = 0;
+            for _ in 0..100 {
+                let before = turns.get();
+                yield_now().await;
+                most = most.max(turns.get() - before);
+            }
+            (most, turns.get())
+        });
+        let (most, all) = queued.await.unwrap();
+        over.up();
+        stuck.await.unwrap();
+        assert!(most <= 8 && all >= 100, "{most} turns in a row, {all} in all");
     });
 }
 

@@ -23,6 +23,7 @@
 mod support;
 
 mod auto_traits;
+mod boundaries;
 mod callbacks;
 mod cancel;
 mod chains;

@@ -198,6 +198,40 @@ fn sd_05_after_the_end_nothing_is_taken_in() {
     }
 }
 
+#[test]
+fn strangers_cannot_hold_up_the_end_with_new_tasks() {
+    for workers in [1, 2, 8] {
+        let _watchdog = Watchdog::new();
+        let engine = engine(workers);
+        let handle = engine.handle();
+        let polled = Count::default();
+        let (own_polls, stranger_polls) = (polled.clone(), polled.clone());
+        engine
+            .run(async {
+                let (begun, has_begun) = event();
+                drop(create_task(async move {
+                    begun.happen();
+                    catch_cancelled(pending::<()>()).await.unwrap_err();
+                    // The shutdown waits for this task.
+                    let stranger = std::thread::spawn(move || {
+                        assert!(!handle.is_closed());
+                        let mut task = handle.create_task(async move { stranger_polls.up() });
+                        assert!(task.result().unwrap().unwrap_err().is_cancelled());
+                    });
+                    stranger.join().unwrap();
+                    // Who is in the runtime may go on creating tasks.
+                    let own = create_task(async { 1 });
+                    assert_eq!(own.await.unwrap(), 1);
+                    own_polls.up();
+                }));
+                has_begun.wait().await;
+            })
+            .unwrap();
+        engine.close();
+        assert_eq!(polled.get(), 1);
+    }
+}
+
 everywhere! {
     async fn sd_06_leftovers_that_await_each_other() {
         let (begun, has_begun) = event();

@@ -248,9 +248,14 @@ fn take_request(header: &Header) -> Option<(CancelledError, bool)> {
     Some((error.unwrap_or_else(|| plain_request(header)), again))
 }
 
-/// What a request is delivered as that was taken while there was no cold part: a message may have come, with the cold part, just before it was.
+/// What a request is delivered as that was taken while there was no cold part: a message may have come, with the cold part, just before it was. Or just after
+/// it, with another request, which is pending then: that one keeps it.
 fn message_of(header: &Header) -> CancelledError {
-    let error = header.cold_if_any().and_then(|cold| cold.inner.lock().request.take());
+    let error = header.cold_if_any().and_then(|cold| {
+        let mut inner = cold.inner.lock();
+        // Under the lock, as whoever makes a request with a message: what is seen of it agrees with what is noted.
+        if header.state.load().has(state::CANCEL) { None } else { inner.request.take() }
+    });
     error.unwrap_or_else(|| plain_request(header))
 }
 
@@ -410,11 +415,12 @@ pub(crate) fn sweep(task: &TaskRef) {
 /// The shutdown's request to a task about which there is nothing special, and the right and duty to run it. `None`: nothing was done.
 ///
 /// No cold part: another task that awaits this one may still be about to pass the same request on, and then notes so under the cold part's lock, which the
-/// delivery takes.
+/// delivery takes. Looked for after the look at the state: there may have been none only because that one had not come yet, and meanwhile the task has had the
+/// request, and waits again.
 pub(crate) fn sweep_if_idle(task: NonNull<Header>) -> Option<Notified> {
     // SAFETY: the caller's reference or, under a shard's lock, the runtime's stands.
     let header = unsafe { task.as_ref() };
-    let swept = header.cold_if_any().is_none() && header.state.sweep_idle();
+    let swept = header.state.sweep_idle(|| header.cold_if_any().is_none());
     // SAFETY: this step owes the push.
     swept.then(|| unsafe { Notified::new(task) })
 }

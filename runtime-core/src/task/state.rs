@@ -316,7 +316,8 @@ impl State {
             let taken = if took_request { CANCEL } else { 0 };
             let next = ((before & !(NOTIFIED | taken)) | RUNNING | STARTED) + more * REF_ONE;
             const ATTENTION: u64 = CANCEL | TRACE | WATCHED;
-            match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
+            // Acquire on failure: `is_plain` sees what was there when the word was.
+            match self.0.compare_exchange_weak(before, next, AcqRel, Acquire) {
                 Ok(_) => {
                     spare.set_spare(spare.spare().max(SPARE));
                     let (attention, first) = (before & ATTENTION != 0, before & STARTED == 0);
@@ -418,14 +419,17 @@ impl State {
         }
     }
 
-    /// The shutdown's request to a task that has been polled before, is idle and has no request: all in one step, which owes the push. False for any other.
+    /// The shutdown's request to a task that has been polled before, is idle and has no request: all in one step, which owes the push. False for any other,
+    /// and if `is_plain` says so, which is asked between the look at the word and the step: what it asks about has not changed in between, if whoever
+    /// changes it counts a request after that, and no request is taken back meanwhile.
     ///
-    /// AcqRel as in `wake`, and as in `is_swept`.
-    pub(crate) fn sweep_idle(&self) -> bool {
-        let before = self.0.load(Relaxed);
+    /// AcqRel as in `wake`, and as in `is_swept`. Acquire: `is_plain` sees what was there when the word was.
+    pub(crate) fn sweep_idle(&self, is_plain: impl Fn() -> bool) -> bool {
+        let before = self.0.load(Acquire);
         let is_idle = before & (RUNNING | NOTIFIED | COMPLETE | CANCEL | STARTED | SWEPT) == STARTED;
         // If it fails because of something else than these bits, that is what the long way is for.
         is_idle
+            && is_plain()
             && self.0.compare_exchange(before, add_request(before) | SWEPT | CANCEL | NOTIFIED, AcqRel, Relaxed).is_ok()
     }
 

@@ -628,6 +628,77 @@ fn the_sweep_s_request_is_delivered_once_while_another_passes_it_on() {
     });
 }
 
+/// The same where the one that passes it on is fast: the task has had the request, has caught it and waits again before the sweep's step.
+///
+/// Found in the engine: the sweep looked for the cold part before it looked at the state, and made the request a second time.
+#[test]
+fn the_sweep_s_request_is_not_made_after_the_one_that_was_passed_on_was_delivered() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let caught = Arc::new(Count::new(0));
+        let count = Arc::clone(&caught);
+        let mut task = create(&queue, &freed, async move {
+            for _ in 0..2 {
+                if crate::catch_cancelled(std::future::pending::<()>()).await.is_err() {
+                    count.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        queue.drain_once();
+        let (other, ready) = (task.task_ref(), Arc::clone(&queue));
+        let passer = thread::spawn(move || {
+            other.cancel_by(&crate::CancelledError::sweep());
+            ready.drain();
+        });
+        harness::sweep(&task);
+        passer.join().unwrap();
+        queue.drain();
+        assert_eq!((caught.load(Relaxed), task.cancelling()), (1, 2));
+        // It waits in the second catcher, and ends with a request of another kind.
+        task.cancel_with("over");
+        queue.drain();
+        assert!(task.result().expect("ended").is_ok());
+        drop(task);
+        freed.check();
+    });
+}
+
+/// A plain request is being delivered while another comes with a message: that goes with the one it came with.
+///
+/// Found in the engine: the poll that had taken the first request without the lock took the second one's message as well.
+#[test]
+fn a_message_does_not_overtake_a_plain_request() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let messages = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&messages);
+        let mut task = create(&queue, &freed, async move {
+            for _ in 0..3 {
+                if let Err(error) = crate::catch_cancelled(std::future::pending::<()>()).await {
+                    seen.lock().unwrap().push(error.message().map(String::from));
+                }
+            }
+        });
+        queue.drain_once();
+        task.cancel();
+        let other = task.task_ref();
+        let second = thread::spawn(move || {
+            other.cancel_with("second");
+        });
+        queue.drain();
+        second.join().unwrap();
+        queue.drain();
+        assert_eq!(messages.lock().unwrap()[0], None, "the first request has no message");
+        for _ in 0..2 {
+            task.cancel();
+            queue.drain();
+        }
+        assert!(task.result().expect("ended").is_ok());
+        drop(task);
+        freed.check();
+    });
+}
+
 /// The shutdown's last means against a wake from a foreign thread: the task ends once, and the waker's push comes before that, while the
 /// scheduler is there.
 ///

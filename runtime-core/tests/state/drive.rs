@@ -158,8 +158,9 @@ fn step(state: &State, model: &mut Model, byte: u8) {
         },
         20 => {
             let is_idle = !(model.running || model.notified || model.complete);
-            let swept = is_idle && model.started && !model.cancel && !model.swept;
-            assert_eq!(state.sweep_idle(), swept);
+            let is_plain = (byte / 21).is_multiple_of(2);
+            let swept = is_idle && model.started && !model.cancel && !model.swept && is_plain;
+            assert_eq!(state.sweep_idle(|| is_plain), swept);
             if swept {
                 (model.swept, model.cancel, model.notified, model.queued) = (true, true, true, true);
                 model.requests += 1;

@@ -111,9 +111,11 @@ impl Idle {
         begins
     }
 
-    pub(crate) fn end_nap(&self, worker: usize) {
+    /// The nap is over; true if the napper was roused.
+    #[must_use]
+    pub(crate) fn end_nap(&self, worker: usize) -> bool {
         // Relaxed: who has been roused finds the work because of the unpark.
-        let _ = self.napping.compare_exchange(worker + 1, 0, Relaxed, Relaxed);
+        self.napping.compare_exchange(worker + 1, 0, Relaxed, Relaxed).is_err()
     }
 
     /// Work has come from outside: gives the searcher to unpark who naps. To be asked after `notify`, which has left the work to the searchers.

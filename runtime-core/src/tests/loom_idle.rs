@@ -146,7 +146,7 @@ fn who_naps_for_long_is_roused_from_outside() {
         assert_eq!(idle.notify(), None, "it is left to the searcher");
         let roused = idle.rouse() == Some(1);
         assert!(napper.join().unwrap() | roused, "the work waits for the end of the nap");
-        idle.end_nap(1);
+        let _roused = idle.end_nap(1);
         assert!(idle.begin_nap(0), "the next one may");
     });
 }

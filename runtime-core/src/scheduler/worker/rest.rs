@@ -82,12 +82,23 @@ pub(super) struct Spinning {
     to_pass: u32,
     /// As many as went by before the last try: doubled by each try that brings nothing.
     passed: u32,
+    /// The worker's count of polls when the last try saw something to do.
+    found_at: Option<u64>,
 }
 
 impl Spinning {
     fn slept(&mut self, shortly: bool) {
         self.worth_it = shortly && self.to_pass == 0;
         self.to_pass -= u32::from(shortly && self.to_pass > 0);
+    }
+
+    /// Whether to try now that there have been so many polls. If there were none since the last try saw something to do, somebody else took that: what flits
+    /// through another's queue would be seen again and again, and never be ours.
+    fn may_try(&mut self, polls: u64) -> bool {
+        if self.found_at.take() == Some(polls) {
+            self.tried(false);
+        }
+        self.worth_it
     }
 
     fn tried(&mut self, paid: bool) {
@@ -129,8 +140,7 @@ impl Worker {
         if self.searching.get()
             && let Some(span) = self.nap_after_theft()
         {
-            self.nap(span);
-            self.napped.set(true);
+            self.napped.set(self.nap(span));
             // Everything is looked at again, the injector too, before this comes back.
             return;
         }
@@ -148,11 +158,14 @@ impl Worker {
     /// something to do. Among several workers only a searcher may, for whom others keep silent as long as it looks.
     fn spin(&self, deadline: u64, done: &impl Fn() -> bool) -> bool {
         let mut spinning = self.spinning.get();
-        if !spinning.worth_it || !*MAY_SPIN {
-            return false;
-        }
-        let (found, paid) = self.look_around(deadline, done);
-        spinning.tried(paid);
+        let polls = self.counters().polls.get();
+        let tries = spinning.may_try(polls) && *MAY_SPIN;
+        let found = tries && {
+            let (found, paid) = self.look_around(deadline, done);
+            spinning.tried(paid);
+            spinning.found_at = found.then_some(polls);
+            found
+        };
         self.spinning.set(spinning);
         found
     }
@@ -233,18 +246,18 @@ impl Worker {
 
     /// A pause between thefts: the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
     /// nobody else is woken for what other workers push, and it looks at all queues afterwards; so what is behind a poll that never ends waits for a nap longer.
-    /// What comes from outside waits for no longer than a short one: a long one is ended by it.
-    fn nap(&self, span: u64) {
+    /// What comes from outside waits for no longer than a short one: a long one is ended by it. False if it was, for of that nobody knows how small it is.
+    fn nap(&self, span: u64) -> bool {
         let span = if span == NAP || self.shared.idle.begin_nap(self.index) { span } else { NAP };
         let now = self.shared.clock.now();
         let wake_at = self.timers().next().min(now + span);
         // After `begin_nap`, on account of which others tell of what they push.
-        if wake_at > now && (span == NAP || self.shared.injector.is_empty()) {
+        let undisturbed = span == NAP || self.shared.injector.is_empty();
+        if wake_at > now && undisturbed {
             self.shared.remotes[self.index].parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
         }
-        if span > NAP {
-            self.shared.idle.end_nap(self.index);
-        }
+        let roused = span > NAP && self.shared.idle.end_nap(self.index);
+        undisturbed && !roused
     }
 
     pub(super) fn note_theft(&self, of_woken: bool, of_worker: bool) {
@@ -493,6 +506,20 @@ mod tests {
         }
         spinning.tried(false);
         assert_eq!(passes(&mut spinning), 1);
+    }
+
+    #[test]
+    fn what_somebody_else_took_does_not_pay() {
+        let mut spinning = Spinning::default();
+        spinning.slept(true);
+        for polls in 0..3 {
+            assert!(spinning.may_try(polls));
+            spinning.tried(true);
+            spinning.found_at = Some(polls);
+        }
+        assert!(!spinning.may_try(2), "nothing was polled since");
+        assert_eq!(passes(&mut spinning), 1);
+        assert!(spinning.may_try(2), "counted once");
     }
 
     #[test]

@@ -484,6 +484,8 @@ fn the_shutdown_waits_for_another_worker() {
 }
 
 /// The whole shutdown against a wake from outside: the runtime goes, perhaps while the other thread is still on its way out of it.
+///
+/// *Found by hand:* a push from outside that does not keep the runtime.
 #[test]
 fn the_shutdown_meets_a_wake() {
     model(|| {

@@ -20,6 +20,8 @@ pub(crate) struct Idle {
     lookout_at: AtomicU64,
     /// Whether somebody looks at the last-in slots within a millisecond.
     watching: AtomicBool,
+    /// The searcher who takes a long nap, and wants to be told of what comes from outside, plus one; 0 for nobody.
+    napping: AtomicUsize,
     workers: usize,
 }
 
@@ -45,6 +47,7 @@ impl Idle {
             sleepers: Mutex::new(Sleepers { stack: Vec::with_capacity(workers), sentry: None }),
             lookout_at: AtomicU64::new(u64::MAX),
             watching: AtomicBool::new(false),
+            napping: AtomicUsize::new(0),
             workers,
         }
     }
@@ -97,6 +100,30 @@ impl Idle {
             fence(SeqCst);
         }
         last
+    }
+
+    /// A searcher is about to take a long nap; false if another one does. It must look at what comes from outside once more after this.
+    ///
+    /// The fence pairs with the one in `notify`: either `rouse` sees the napper, or that one sees the work.
+    pub(crate) fn begin_nap(&self, worker: usize) -> bool {
+        let begins = self.napping.compare_exchange(0, worker + 1, SeqCst, Relaxed).is_ok();
+        fence(SeqCst);
+        begins
+    }
+
+    pub(crate) fn end_nap(&self, worker: usize) {
+        // Relaxed: who has been roused finds the work because of the unpark.
+        let _ = self.napping.compare_exchange(worker + 1, 0, Relaxed, Relaxed);
+    }
+
+    /// Work has come from outside: gives the searcher to unpark who naps. To be asked after `notify`, which has left the work to the searchers.
+    #[inline]
+    pub(crate) fn rouse(&self) -> Option<usize> {
+        // Relaxed: after the fence in `notify`.
+        if self.napping.load(Relaxed) == 0 {
+            return None;
+        }
+        self.napping.swap(0, Relaxed).checked_sub(1)
     }
 
     /// A worker is about to sleep. It must look at all queues once more after this, and park only if they are empty.

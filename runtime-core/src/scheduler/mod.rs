@@ -242,6 +242,9 @@ impl Shared {
         } else {
             self.injector.push(worker::foreign_place(self.injector.places()), task);
             self.notify();
+            if let Some(napper) = self.idle.rouse() {
+                self.remotes[napper].parker.unpark();
+            }
         }
     }
 

@@ -99,6 +99,8 @@ pub(crate) struct Worker {
     last_theft: Cell<u64>,
     /// How many thefts in a row were small talk.
     small_talks: Cell<u32>,
+    /// How often the next nap is doubled.
+    longer_naps: Cell<u32>,
     /// Tasks pushed since the last look at who sleeps; 0 when nothing is owed.
     untold: Cell<u32>,
     /// The main future when it is ready, and how many tasks go before it. (Worker 0 of several only.)
@@ -188,6 +190,7 @@ impl Worker {
             theft: Cell::new(None),
             last_theft: Cell::new(0),
             small_talks: Cell::new(0),
+            longer_naps: Cell::new(0),
             untold: Cell::new(0),
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
@@ -582,7 +585,7 @@ impl Worker {
             Some(queue) => {
                 let task = self.shared.injector.steal_into(self.anywhere(), queue);
                 if task.is_some() && self.theft.get().is_none() {
-                    self.note_theft(false);
+                    self.note_theft(false, false);
                 }
                 if self.queue.len() > 0 && !self.searching.get() {
                     // On their way from one queue to the other they were in none, and may have been missed. (A searcher looks when it stops.)

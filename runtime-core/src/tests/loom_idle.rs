@@ -125,6 +125,32 @@ fn every_push_finds_a_worker() {
     });
 }
 
+/// A searcher begins a long nap while work comes from outside: it is roused, or sees the work.
+///
+/// *Found by hand:* `begin_nap` without its fence; `rouse` before `notify`.
+#[test]
+fn who_naps_for_long_is_roused_from_outside() {
+    model(|| {
+        let idle = Arc::new(Idle::new(2));
+        let injector = Arc::new(AtomicUsize::new(0));
+        assert!(idle.begin_search());
+        let napper = thread::spawn({
+            let (idle, injector) = (Arc::clone(&idle), Arc::clone(&injector));
+            move || {
+                assert!(idle.begin_nap(1));
+                injector.load(Relaxed) == 1
+            }
+        });
+        // As `Shared::push_from_outside`.
+        injector.store(1, Relaxed);
+        assert_eq!(idle.notify(), None, "it is left to the searcher");
+        let roused = idle.rouse() == Some(1);
+        assert!(napper.join().unwrap() | roused, "the work waits for the end of the nap");
+        idle.end_nap(1);
+        assert!(idle.begin_nap(0), "the next one may");
+    });
+}
+
 /// A worker arms a timer and gets stuck, while the other, the sentry, who was to look soon, says that it will not: either the sentry knows of the
 /// timer, or the armer calls it.
 ///

@@ -29,8 +29,10 @@ const SMALL_TALK_POLL: u64 = 5_000;
 const SMALL_TALKS: u32 = 3;
 /// Thefts in a row are not further apart than this.
 const IN_A_ROW: u64 = 200_000;
-/// How long a thief then waits before it searches again: about as long as a thread takes to wake.
+/// How long a thief then waits before it searches again: about as long as a thread takes to wake; and how often that is doubled, as long as what it steals from
+/// other workers remains small.
 const NAP: u64 = 50_000;
+const NAP_DOUBLINGS: u32 = 3;
 
 /// Something stolen.
 #[derive(Clone, Copy)]
@@ -42,6 +44,19 @@ pub(super) struct Theft {
     after: u64,
     /// Whether the first of the tasks had been polled before.
     of_woken: bool,
+    /// Whether it was another worker's, and did not come from outside.
+    of_worker: bool,
+}
+
+/// What a theft has come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    /// It was worth the trip.
+    Much,
+    /// Hardly anything; not enough to judge by.
+    Unknown,
+    /// Less than the trip: time for a nap.
+    Little,
 }
 
 /// A sleep that somebody ends after no more than this was hardly worth it, and the next one is likely to be like it: before that, a worker looks around for as
@@ -111,8 +126,10 @@ impl Worker {
                 self.counters().searches.up();
             }
         }
-        if self.stole_little() && self.searching.get() {
-            self.nap();
+        if self.searching.get()
+            && let Some(span) = self.nap_after_theft()
+        {
+            self.nap(span);
             self.napped.set(true);
             // Everything is looked at again, the injector too, before this comes back.
             return;
@@ -177,35 +194,63 @@ impl Worker {
         }
     }
 
-    /// Whether what was last stolen, all of which has been done, was too small to be worth it. Asked once per theft.
-    fn stole_little(&self) -> bool {
-        let Some(theft) = self.theft.take() else { return false };
+    /// How long to nap because what was last stolen, all of which has been done, was too small to be worth it. Asked once per theft.
+    fn nap_after_theft(&self) -> Option<u64> {
+        let theft = self.theft.take()?;
+        let longer = self.longer_naps.get();
+        match self.worth_of(theft) {
+            Worth::Unknown => None,
+            Worth::Much => {
+                self.longer_naps.set(0);
+                None
+            }
+            Worth::Little if theft.of_worker => {
+                self.longer_naps.set((longer + 1).min(NAP_DOUBLINGS));
+                Some(NAP << longer)
+            }
+            Worth::Little => Some(NAP),
+        }
+    }
+
+    fn worth_of(&self, theft: Theft) -> Worth {
         let polls = self.counters().polls.get().wrapping_sub(theft.polls);
         if polls < SMALL_POLLS && !theft.of_woken {
-            return false;
+            return Worth::Unknown;
         }
         let took = self.shared.clock.now() - theft.when;
         let is_small = took < SMALL_STEAL;
         let is_talk = is_small && theft.of_woken && took < SMALL_TALK_POLL * polls;
-        let before = if theft.after < IN_A_ROW { self.small_talks.get() } else { 0 };
+        let in_a_row = IN_A_ROW + (NAP << self.longer_naps.get());
+        let before = if theft.after < in_a_row { self.small_talks.get() } else { 0 };
         self.small_talks.set(if is_talk { before + 1 } else { 0 });
-        is_small && polls >= SMALL_POLLS && took < SMALL_POLL * polls || self.small_talks.get() >= SMALL_TALKS
-    }
-
-    /// A pause between thefts: the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
-    /// nobody else is woken for what is pushed, and it looks at all queues afterwards; so what is behind a poll that never ends waits for a nap longer.
-    fn nap(&self) {
-        let now = self.shared.clock.now();
-        let wake_at = self.timers().next().min(now + NAP);
-        if wake_at > now {
-            self.shared.remotes[self.index].parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
+        let are_small = is_small && polls >= SMALL_POLLS && took < SMALL_POLL * polls;
+        match is_small {
+            _ if are_small || self.small_talks.get() >= SMALL_TALKS => Worth::Little,
+            true => Worth::Unknown,
+            false => Worth::Much,
         }
     }
 
-    pub(super) fn note_theft(&self, of_woken: bool) {
+    /// A pause between thefts: the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
+    /// nobody else is woken for what other workers push, and it looks at all queues afterwards; so what is behind a poll that never ends waits for a nap longer.
+    /// What comes from outside waits for no longer than a short one: a long one is ended by it.
+    fn nap(&self, span: u64) {
+        let span = if span == NAP || self.shared.idle.begin_nap(self.index) { span } else { NAP };
+        let now = self.shared.clock.now();
+        let wake_at = self.timers().next().min(now + span);
+        // After `begin_nap`, on account of which others tell of what they push.
+        if wake_at > now && (span == NAP || self.shared.injector.is_empty()) {
+            self.shared.remotes[self.index].parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
+        }
+        if span > NAP {
+            self.shared.idle.end_nap(self.index);
+        }
+    }
+
+    pub(super) fn note_theft(&self, of_woken: bool, of_worker: bool) {
         let (when, polls) = (self.shared.clock.now(), self.counters().polls.get());
         let after = when.saturating_sub(self.last_theft.replace(when));
-        self.theft.set(Some(Theft { when, polls, after, of_woken }));
+        self.theft.set(Some(Theft { when, polls, after, of_woken, of_worker }));
     }
 
     fn steal(&self) -> Option<Notified> {
@@ -217,7 +262,7 @@ impl Worker {
             let had = queue.len();
             let task = remote.stealer.as_ref()?.steal_into(queue)?;
             self.count_stolen(1 + queue.len().saturating_sub(had));
-            self.note_theft(task.header().state.load().has(state::STARTED));
+            self.note_theft(task.header().state.load().has(state::STARTED), true);
             Some(task)
         })
     }

@@ -38,12 +38,15 @@ mod imp {
     }
 
     /// For models: see there.
-    #[derive(Default)]
     pub(crate) struct Canary;
 
     pub(crate) struct Watched;
 
     impl Canary {
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
         #[inline(always)]
         pub(crate) fn watch(&self) -> Watched {
             Watched
@@ -72,13 +75,11 @@ mod imp {
     /// Fails when it is dropped, if the canary has gone.
     pub struct Watched(&'static std::sync::atomic::AtomicBool);
 
-    impl Default for Canary {
-        fn default() -> Self {
+    impl Canary {
+        pub fn new() -> Self {
             Self(Box::leak(Box::default()))
         }
-    }
 
-    impl Canary {
         pub fn watch(&self) -> Watched {
             Watched(self.0)
         }

@@ -148,7 +148,7 @@ impl Shared {
             unswept: AtomicBool::new(false),
             outside: AtomicUsize::new(0),
             extensions: crate::engine::Extensions::default(),
-            canary: Canary::default(),
+            canary: Canary::new(),
         })
     }
 

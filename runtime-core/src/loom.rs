@@ -37,6 +37,22 @@ mod imp {
         }
     }
 
+    /// For models: see there.
+    pub(crate) struct Canary;
+
+    pub(crate) struct Watched;
+
+    impl Canary {
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        pub(crate) fn watch(&self) -> Watched {
+            Watched
+        }
+    }
+
     /// A thread-local without a destructor, so that it can be used at any time in a thread's life.
     macro_rules! static_thread_local {
         ($(#[$attr:meta])* static $name:ident: $ty:ty = $init:expr) => {
@@ -52,6 +68,37 @@ mod imp {
     pub use loom::sync::MutexGuard;
     use std::cell::Cell;
     use std::time::{Duration, Instant};
+
+    /// Part of something that must not go while it is being watched: loom does not see that memory is freed.
+    pub struct Canary(&'static std::sync::atomic::AtomicBool);
+
+    /// Fails when it is dropped, if the canary has gone.
+    pub struct Watched(&'static std::sync::atomic::AtomicBool);
+
+    impl Canary {
+        pub fn new() -> Self {
+            Self(Box::leak(Box::default()))
+        }
+
+        pub fn watch(&self) -> Watched {
+            Watched(self.0)
+        }
+    }
+
+    impl Drop for Canary {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    impl Drop for Watched {
+        fn drop(&mut self) {
+            assert!(
+                std::thread::panicking() || !self.0.load(std::sync::atomic::Ordering::SeqCst),
+                "used after it has gone"
+            );
+        }
+    }
 
     /// loom's mutex behind the interface of `parking_lot`'s.
     #[derive(Debug, Default)]

@@ -10,8 +10,8 @@ pub(crate) mod worker;
 
 use crate::context;
 use crate::engine::Config;
-use crate::loom::Mutex;
 use crate::loom::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
+use crate::loom::{Canary, Mutex};
 use crate::observe::counters::{Counter, Counters};
 use crate::observe::debug::{Board, Watchdog};
 use crate::report::Reporter;
@@ -81,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) outside: AtomicUsize,
     /// What other crates attach to the runtime.
     pub(crate) extensions: crate::engine::Extensions,
+    /// Whether it has gone, in models.
+    canary: Canary,
 }
 
 /// The parts of a worker that others use.
@@ -146,6 +148,7 @@ impl Shared {
             unswept: AtomicBool::new(false),
             outside: AtomicUsize::new(0),
             extensions: crate::engine::Extensions::default(),
+            canary: Canary::new(),
         })
     }
 
@@ -232,6 +235,7 @@ impl Shared {
 
     /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.
     pub(crate) fn push_from_outside(&self, task: Notified) {
+        let _stays = self.canary.watch();
         self.remotes[worker::foreign_place(self.workers())].injected.up_shared();
         if task.header().kind() == Kind::Main {
             self.push_pinned(task);

@@ -1,8 +1,11 @@
 //! Where scopes and catchers lie in one another: whose request it is, who is waited for, and what is left for those further out.
 
 use crate::support::*;
+use futures::stream::{FuturesUnordered, StreamExt};
 use runtime_core::*;
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 #[test]
 fn rule_06_a_scope_takes_its_own_after_a_request_from_before_was_taken_back() {
@@ -129,6 +132,172 @@ fn what_is_made_pending_again_in_the_last_step_is_delivered_further_out() {
             CancelScope::new().run(async { error.redeliver() }).await.unwrap();
         });
         assert_eq!(scope.await, "again", "from a scope");
+    });
+}
+
+/// A branch that raises once, and is never ready.
+async fn raises(what: &'static str, after: usize) {
+    passes(after).await;
+    let mut error = Some(CancelledError::new(what));
+    poll_fn(|_| {
+        if let Some(error) = error.take() {
+            let _ = error.poll_reraise();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Three branches that raise, the first two in one poll, beside one that holds until then and for some polls more.
+async fn three_beside_one_that_holds() {
+    let holds = intercept(passes(8), |_, _| {}).holding(true);
+    let _ = futures::join!(raises("first", 0), raises("second", 0), raises("third", 3), holds);
+}
+
+#[test]
+fn rule_08_of_several_that_wait_for_one_that_holds_the_first_goes_on() {
+    in_order(async {
+        let Err(TaskError::Cancelled(error)) = create_task(three_beside_one_that_holds()).await else { panic!() };
+        assert_eq!(error.message(), Some("first"), "at the task");
+        let caught = create_task(async { catch_cancelled(three_beside_one_that_holds()).await.unwrap_err() });
+        assert_eq!(caught.await.unwrap().message(), Some("first"), "at a catcher");
+    });
+}
+
+#[test]
+fn rule_03_a_catcher_whose_inner_one_has_gone_takes_the_request_beside_one_that_took_it_before() {
+    in_order(async {
+        let task = create_task(async {
+            let one = catch_cancelled(pending::<()>());
+            let other = catch_cancelled(async {
+                let mut inner = Some(Box::pin(catch_cancelled(pending::<()>())));
+                let mut polls = 0;
+                poll_fn(|cx| {
+                    polls += 1;
+                    if polls > 1 {
+                        // Given up in the very poll that was to deliver the request to it.
+                        inner = None;
+                    } else if let Some(inner) = &mut inner {
+                        assert!(inner.as_mut().poll(cx).is_pending());
+                    }
+                    Poll::<()>::Pending
+                })
+                .await
+            });
+            let (one, other) = futures::join!(one, other);
+            (one.is_err(), other.is_err())
+        });
+        yield_now().await;
+        task.cancel();
+        assert_eq!(task.await.unwrap(), (true, true));
+    });
+}
+
+/// Polls once, whatever comes of it.
+async fn once(mut future: Pin<&mut impl Future>) {
+    poll_fn(|cx| Poll::Ready(drop(future.as_mut().poll(cx)))).await
+}
+
+#[test]
+fn rule_02_what_has_left_a_set_and_was_left_alone_is_not_on_the_path() {
+    in_order(async {
+        let polls = Count::default();
+        let counted = polls.clone();
+        let task = create_task(async move {
+            let mut catcher = pin!(catch_cancelled(pending::<()>()));
+            {
+                let mut set: FuturesUnordered<_> = [catcher.as_mut()].into_iter().collect();
+                once(pin!(set.next())).await;
+            }
+            once(catcher).await;
+            yield_now().await;
+            poll_fn(|_| Poll::<()>::Ready(counted.up())).await;
+            poll_fn(|_| {
+                counted.up();
+                Poll::<()>::Pending
+            })
+            .await
+        });
+        passes(5).await;
+        let before = polls.get();
+        assert_eq!(before, 2);
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(polls.get(), before, "rule 3: dropped without being polled");
+    });
+}
+
+#[test]
+fn rule_02_a_catcher_in_a_set_that_was_moved_is_reached_where_it_is_now() {
+    in_order(async {
+        let mut set: FuturesUnordered<Pin<Box<dyn Future<Output = bool> + Send>>> = FuturesUnordered::new();
+        let (moved, has_moved) = event();
+        let waits = async {
+            has_moved.wait().await;
+            pending::<()>().await
+        };
+        set.push(Box::pin(async { catch_cancelled(waits).await.is_err() }));
+        once(pin!(set.next())).await;
+        let task = create_task(async move {
+            set.push(Box::pin(async {
+                passes(3).await;
+                false
+            }));
+            moved.happen();
+            // Polled once here, the catcher is then left alone by the set, which polls who is woken.
+            assert_eq!(set.next().await, Some(false));
+            set.next().await
+        });
+        passes(10).await;
+        task.cancel();
+        assert_eq!(task.await.unwrap(), Some(true), "caught");
+    });
+}
+
+#[test]
+fn rule_03_a_catcher_that_is_left_alone_for_ever_does_not_hold_up_who_is_busy() {
+    /// Leaves a set with a catcher alone and goes on without end.
+    async fn busy() {
+        let mut set: FuturesUnordered<_> = [Box::pin(catch_cancelled(pending::<()>()))].into_iter().collect();
+        once(pin!(set.next())).await;
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    in_order(async {
+        let task = create_task(busy());
+        passes(3).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled(), "a task");
+        let scope = CancelScope::new();
+        let region = scope.clone();
+        let task = create_task(async move { region.run(busy()).await.is_err() });
+        passes(3).await;
+        scope.cancel();
+        assert!(task.await.unwrap(), "a scope");
+    });
+}
+
+#[test]
+fn a_catcher_after_the_first_step_of_an_eager_task_is_one_of_the_task_around() {
+    in_order(async {
+        let polls = Count::default();
+        let counted = polls.clone();
+        let task = create_task(async move {
+            drop(TaskBuilder::new().eager_start(true).create_task(passes(1)));
+            let waits = poll_fn(|_| {
+                counted.up();
+                Poll::<()>::Pending
+            });
+            catch_cancelled(waits).await.is_err()
+        });
+        passes(5).await;
+        assert_eq!(polls.get(), 1, "who has yielded is the other one");
+        task.cancel();
+        assert!(task.await.unwrap());
     });
 }
 

@@ -531,6 +531,36 @@ fn c_23_the_first_undelivered_message_wins() {
 }
 
 #[test]
+fn c_27_more_requests_than_can_be_counted() {
+    in_order(async {
+        let (task, has_begun) = waiting();
+        has_begun.wait().await;
+        for _ in 0..70_000 {
+            assert!(task.cancel());
+        }
+        assert_eq!(task.cancelling(), 65_535, "documented: the count stays there");
+        assert_eq!(task.uncancel(), 65_534);
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn c_22_a_message_is_not_delivered_with_the_next_request() {
+    in_order(async {
+        let task = create_task(async {
+            let first = catch_cancelled(pending::<()>()).await.unwrap_err();
+            let second = catch_cancelled(pending::<()>()).await.unwrap_err();
+            [first, second].map(|error| error.message().map(String::from))
+        });
+        yield_now().await;
+        task.cancel_with("one");
+        yield_now().await;
+        task.cancel();
+        assert_eq!(task.await.unwrap(), [Some(String::from("one")), None]);
+    });
+}
+
+#[test]
 fn c_29_uncancel_to_zero_withdraws_what_is_undelivered() {
     in_order(async {
         let task = create_task(async {

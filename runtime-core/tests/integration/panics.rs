@@ -3,8 +3,9 @@
 use crate::support::*;
 use runtime_core::*;
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// All workers still work: as many tasks as workers that wait for each other, each on a thread of its own.
@@ -70,6 +71,27 @@ everywhere! {
             assert!(task.await.unwrap_err().is_panicked(), "rule 11");
         }
         all_workers_are_well().await;
+    }
+
+    async fn a_panic_of_the_poll_counts_for_more_than_one_of_the_future_s_own_destructor() {
+        /// Panics in either.
+        struct Both;
+
+        impl Future for Both {
+            type Output = ();
+
+            fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
+                panic!("first, as told")
+            }
+        }
+
+        impl Drop for Both {
+            fn drop(&mut self) {
+                panic!("second, as told")
+            }
+        }
+
+        assert_eq!(create_task(Both).await.unwrap_err().to_string(), "panicked: first, as told");
     }
 
     async fn the_payload_of_a_panic_comes_through_and_is_dropped_once() {

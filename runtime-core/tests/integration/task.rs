@@ -3,6 +3,9 @@
 use crate::support::*;
 use runtime_core::*;
 use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 #[test]
@@ -382,6 +385,33 @@ fn several_runs_and_a_cancelled_main() {
     let message = panic_message(|| engine.run(async { panic!("main panics") }));
     assert_eq!(message, "main panics");
     assert_eq!(engine.run(async { 2 }).unwrap(), 2);
+}
+
+#[test]
+fn who_is_told_of_the_end_is_told_before_those_who_wait() {
+    /// Notes that it was woken.
+    struct Woken(Trace);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.add("woken");
+        }
+    }
+
+    in_order(async {
+        let trace = Trace::default();
+        let told = trace.clone();
+        let mut task = TaskBuilder::new().create_task_and_tell(yield_now(), move |task| {
+            assert!(task.done());
+            told.add("told");
+        });
+        let waker = Waker::from(Arc::new(Woken(trace.clone())));
+        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+        while !task.done() {
+            yield_now().await;
+        }
+        assert_eq!(trace.take(), "told woken");
+    });
 }
 
 #[test]

@@ -241,10 +241,15 @@ impl Shared {
             self.push_pinned(task);
         } else {
             self.injector.push(worker::foreign_place(self.injector.places()), task);
-            self.notify();
-            if let Some(napper) = self.idle.rouse() {
-                self.remotes[napper].parker.unpark();
-            }
+            self.notify_and_rouse();
+        }
+    }
+
+    /// As [`notify`](Self::notify), for work that is left to others altogether: a long nap is ended by it.
+    pub(crate) fn notify_and_rouse(&self) {
+        self.notify();
+        if let Some(napper) = self.idle.rouse() {
+            self.remotes[napper].parker.unpark();
         }
     }
 

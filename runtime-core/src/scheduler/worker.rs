@@ -463,7 +463,7 @@ impl Worker {
             self.queue.push(task);
         }
         if self.queue.len() > 0 {
-            self.shared.notify();
+            self.shared.notify_and_rouse();
         }
     }
 

@@ -33,6 +33,8 @@ const IN_A_ROW: u64 = 200_000;
 /// other workers remains small.
 const NAP: u64 = 50_000;
 const NAP_DOUBLINGS: u32 = 3;
+/// A theft before which there was none for so long begins with short naps again. Picked out of thin air: some dozen of the longest naps.
+const LONG_AGO: u64 = 10_000_000;
 
 /// Something stolen.
 #[derive(Clone, Copy)]
@@ -210,7 +212,8 @@ impl Worker {
     /// How long to nap because what was last stolen, all of which has been done, was too small to be worth it. Asked once per theft.
     fn nap_after_theft(&self) -> Option<u64> {
         let theft = self.theft.take()?;
-        let longer = self.longer_naps.get();
+        // What was small some time ago says nothing of today.
+        let longer = if theft.after < LONG_AGO { self.longer_naps.get() } else { 0 };
         match self.worth_of(theft) {
             Worth::Unknown => None,
             Worth::Much => {

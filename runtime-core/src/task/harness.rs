@@ -46,13 +46,12 @@ fn poll_and_settle<S: Schedule>(task: Notified, scheduler: &S, begin: BeginPoll)
     let header = task.header();
     let first = begin.first;
     let bottom = 0u8;
-    let (request, watch) = match begin {
-        BeginPoll { attention: false, .. } => (None, None),
-        BeginPoll { took_request: true, .. } => {
-            (Some((message_of(header), false)), Watch::begin(header, &raw const bottom))
-        }
-        _ => (take_request(header), Watch::begin(header, &raw const bottom)),
+    let request = match begin {
+        BeginPoll { attention: false, .. } => None,
+        BeginPoll { took_request: true, .. } => Some((message_of(header), false)),
+        _ => take_request(header),
     };
+    let watch = if begin.attention { Watch::begin(header, &raw const bottom) } else { None };
     let entered = current::enter_task(Some(task.task()));
     let waker = if watch.is_some() { waker::watching(task.task()) } else { waker::borrowed(task.task()) };
     let mut cx = Context::from_waker(&waker);
@@ -232,19 +231,15 @@ fn discard_outcome(task: NonNull<Header>, state: state::Snapshot, unread: impl F
 
 /// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile. True if it has been delivered before.
 fn take_request(header: &Header) -> Option<(CancelledError, bool)> {
-    let (again, error) = match header.cold_if_any() {
-        None => {
-            let again = header.state.take_request()?;
-            return Some((message_of(header), again));
-        }
-        Some(cold) => {
-            let mut inner = cold.inner.lock();
-            let again = header.state.take_request();
-            let error = inner.request.take();
-            drop(inner);
-            (again?, error)
-        }
+    let Some(cold) = header.cold_if_any() else {
+        let again = header.state.take_request()?;
+        return Some((message_of(header), again));
     };
+    let mut inner = cold.inner.lock();
+    let again = header.state.take_request();
+    let error = inner.request.take();
+    drop(inner);
+    let again = again?;
     Some((error.unwrap_or_else(|| plain_request(header)), again))
 }
 

@@ -75,7 +75,7 @@ pub(crate) struct Shard(SpinLock<List>);
 
 struct List {
     first: Option<NonNull<Header>>,
-    /// Where the sweep goes on, which takes references to all in steps; `None` at its end, and as long as there is none.
+    /// Where the sweep goes on, which comes to all in steps; `None` at its end, and as long as there is none.
     unswept: Option<NonNull<Header>>,
     /// Those that are tasks in a user's eyes.
     users: Count,

@@ -593,6 +593,29 @@ fn the_sweep_s_request_is_delivered_by_the_sweep_or_by_who_passes_it_on() {
     });
 }
 
+/// A task that waits in one catcher and, when it has been cancelled there, in another; and how often it was.
+fn catching_twice(queue: &Arc<Queue>, freed: &Freed) -> (Arc<Count>, Task<()>) {
+    let caught = Arc::new(Count::new(0));
+    let count = Arc::clone(&caught);
+    let task = create(queue, freed, async move {
+        for _ in 0..2 {
+            if crate::catch_cancelled(std::future::pending::<()>()).await.is_err() {
+                count.fetch_add(1, Relaxed);
+            }
+        }
+    });
+    queue.drain_once();
+    (caught, task)
+}
+
+/// Two requests were counted and one was delivered: the task waits in its second catcher, and ends with a request of another kind.
+fn check_caught_once(queue: &Queue, caught: &Count, mut task: Task<()>) {
+    assert_eq!((caught.load(Relaxed), task.cancelling()), (1, 2));
+    task.cancel_with("over");
+    queue.drain();
+    assert!(task.result().expect("ended").is_ok());
+}
+
 /// The same while a worker runs what the sweep has made ready: it must not deliver the request before the other one has noted that this is the one it passes on.
 ///
 /// *Found by hand:* `run` that takes the request together with the right to poll although there is a cold part.
@@ -600,16 +623,7 @@ fn the_sweep_s_request_is_delivered_by_the_sweep_or_by_who_passes_it_on() {
 fn the_sweep_s_request_is_delivered_once_while_another_passes_it_on() {
     model(|| {
         let (queue, freed) = (Queue::new(), Freed::new());
-        let caught = Arc::new(Count::new(0));
-        let count = Arc::clone(&caught);
-        let mut task = create(&queue, &freed, async move {
-            for _ in 0..2 {
-                if crate::catch_cancelled(std::future::pending::<()>()).await.is_err() {
-                    count.fetch_add(1, Relaxed);
-                }
-            }
-        });
-        queue.drain_once();
+        let (caught, task) = catching_twice(&queue, &freed);
         let other = task.task_ref();
         let passer = thread::spawn(move || {
             other.cancel_by(&crate::CancelledError::sweep());
@@ -618,12 +632,7 @@ fn the_sweep_s_request_is_delivered_once_while_another_passes_it_on() {
         queue.drain();
         passer.join().unwrap();
         queue.drain();
-        assert_eq!((caught.load(Relaxed), task.cancelling()), (1, 2));
-        // It waits in the second catcher, and ends with a request of another kind.
-        task.cancel_with("over");
-        queue.drain();
-        assert!(task.result().expect("ended").is_ok());
-        drop(task);
+        check_caught_once(&queue, &caught, task);
         freed.check();
     });
 }
@@ -635,16 +644,7 @@ fn the_sweep_s_request_is_delivered_once_while_another_passes_it_on() {
 fn the_sweep_s_request_is_not_made_after_the_one_that_was_passed_on_was_delivered() {
     model(|| {
         let (queue, freed) = (Queue::new(), Freed::new());
-        let caught = Arc::new(Count::new(0));
-        let count = Arc::clone(&caught);
-        let mut task = create(&queue, &freed, async move {
-            for _ in 0..2 {
-                if crate::catch_cancelled(std::future::pending::<()>()).await.is_err() {
-                    count.fetch_add(1, Relaxed);
-                }
-            }
-        });
-        queue.drain_once();
+        let (caught, task) = catching_twice(&queue, &freed);
         let (other, ready) = (task.task_ref(), Arc::clone(&queue));
         let passer = thread::spawn(move || {
             other.cancel_by(&crate::CancelledError::sweep());
@@ -653,12 +653,7 @@ fn the_sweep_s_request_is_not_made_after_the_one_that_was_passed_on_was_delivere
         harness::sweep(&task);
         passer.join().unwrap();
         queue.drain();
-        assert_eq!((caught.load(Relaxed), task.cancelling()), (1, 2));
-        // It waits in the second catcher, and ends with a request of another kind.
-        task.cancel_with("over");
-        queue.drain();
-        assert!(task.result().expect("ended").is_ok());
-        drop(task);
+        check_caught_once(&queue, &caught, task);
         freed.check();
     });
 }

@@ -240,10 +240,12 @@ impl Worker {
         let before = if theft.after < in_a_row { self.small_talks.get() } else { 0 };
         self.small_talks.set(if is_talk { before + 1 } else { 0 });
         let are_small = is_small && polls >= SMALL_POLLS && took < SMALL_POLL * polls;
-        match is_small {
-            _ if are_small || self.small_talks.get() >= SMALL_TALKS => Worth::Little,
-            true => Worth::Unknown,
-            false => Worth::Much,
+        if are_small || self.small_talks.get() >= SMALL_TALKS {
+            Worth::Little
+        } else if is_small {
+            Worth::Unknown
+        } else {
+            Worth::Much
         }
     }
 

@@ -694,6 +694,24 @@ fn a_message_does_not_overtake_a_plain_request() {
     });
 }
 
+/// Who has given up an await takes the waker back and goes, handle and all, while the task ends: the free comes after that.
+///
+/// *Found by hand:* `drop_join_interest` whose step publishes nothing.
+#[test]
+fn a_handle_that_goes_is_done_with_its_slot_before_the_free() {
+    model(|| {
+        let (model, mut task) = Model::new(0);
+        let awaiter = model.on_thread(move || {
+            let _ = task.poll_done(&mut Context::from_waker(Waker::noop()));
+            task.stop_waiting();
+            drop(task);
+        });
+        model.queue.drain();
+        awaiter.join().unwrap();
+        model.check();
+    });
+}
+
 /// The shutdown's last means against a wake from a foreign thread: the task ends once, and the waker's push comes before that, while the
 /// scheduler is there.
 ///

@@ -319,3 +319,30 @@ fn a_future_created_on_a_closed_runtime_is_dropped_once() {
         assert_eq!(error.is_panicked(), future_panics);
     }
 }
+
+/// A value in whose destructor the next task's handle goes, and so on: however long the chain, and however often, each is dropped once, and by the time the first
+/// handle has gone.
+#[test]
+fn outcomes_that_hold_handles_of_ended_tasks_are_dropped_at_any_depth() {
+    struct Link {
+        _value: Counted,
+        _next: Option<Task<Self>>,
+    }
+    for workers in [1, 2] {
+        on(workers, async {
+            for length in [1, 31, 32, 33, 34, 64, 1_000, 1] {
+                let dropped = Count::default();
+                let mut last = None;
+                for _ in 0..length {
+                    let link = Link { _value: dropped.value(), _next: last };
+                    let task = create_task(async move { link });
+                    task.wait().await;
+                    last = Some(task);
+                }
+                assert_eq!(dropped.get(), 0);
+                drop(last);
+                assert_eq!(dropped.get(), length);
+            }
+        });
+    }
+}

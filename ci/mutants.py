@@ -26,6 +26,7 @@ CHECKS = {
     "state": ["cargo", "test", "-q", "-p", "runtime-core", "--test", "state_machine"],
     "units": ["cargo", "test", "-q", "-p", "runtime-core", "--lib"],
     "core": ["cargo", "test", "-q", "-p", "runtime-core", "--test", "integration"],
+    "left": ["cargo", "test", "-q", "-p", "runtime-core", "--test", "left_behind"],
     "bridge": ["cargo", "test", "-q", "-p", "runtime-bridge", "--tests"],
     "facade": ["cargo", "test", "-q", "-p", "runtime", "--test", "integration"],
     "soak": ["cargo", "test", "-q", "--release", "--test", "soak"],

@@ -365,13 +365,13 @@ impl State {
         }
     }
 
-    /// Takes the right to the future (or to a promise's slot) of a task that is not being polled.
+    /// Takes the right to the slot of a promise, or to the future of a task that nobody but its creator knows.
     ///
-    /// Acquire: pairs with the release of `end_poll`.
+    /// Relaxed: nobody has touched either since it was made, and nobody claims it twice.
     pub(crate) fn try_claim(&self) -> bool {
         let mut before = self.0.load(Relaxed);
         while before & (RUNNING | COMPLETE) == 0 {
-            match self.0.compare_exchange_weak(before, before | RUNNING, AcqRel, Relaxed) {
+            match self.0.compare_exchange_weak(before, before | RUNNING, Relaxed, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => before = now,
             }
@@ -423,14 +423,18 @@ impl State {
     /// and if `is_plain` says so, which is asked between the look at the word and the step: what it asks about has not changed in between, if whoever
     /// changes it counts a request after that, and no request is taken back meanwhile.
     ///
-    /// AcqRel as in `wake`, and as in `is_swept`. Acquire: `is_plain` sees what was there when the word was.
+    /// Acquire: `is_plain` sees what was there when the word was. Relaxed for the step: it publishes nothing of its own, and what others have published with
+    /// the word before it, as in `is_swept`, it leaves as it is for the next `begin_poll`.
     pub(crate) fn sweep_idle(&self, is_plain: impl Fn() -> bool) -> bool {
         let before = self.0.load(Acquire);
         let is_idle = before & (RUNNING | NOTIFIED | COMPLETE | CANCEL | STARTED | SWEPT) == STARTED;
         // If it fails because of something else than these bits, that is what the long way is for.
         is_idle
             && is_plain()
-            && self.0.compare_exchange(before, add_request(before) | SWEPT | CANCEL | NOTIFIED, AcqRel, Relaxed).is_ok()
+            && self
+                .0
+                .compare_exchange(before, add_request(before) | SWEPT | CANCEL | NOTIFIED, Relaxed, Relaxed)
+                .is_ok()
     }
 
     /// Counts a request that is not delivered; false for a task that has ended. Relaxed: the count guards no data.
@@ -525,9 +529,9 @@ impl State {
 
     /// The poller takes the wish to watch; true if there was one.
     ///
-    /// AcqRel as in `request_trace`.
+    /// Relaxed: it has seen the wish before (acquire, in `load`), and the requests are behind a lock.
     pub(crate) fn take_trace(&self) -> bool {
-        self.0.fetch_and(!TRACE, AcqRel) & TRACE != 0
+        self.0.fetch_and(!TRACE, Relaxed) & TRACE != 0
     }
 
     /// A task whose polls are all recorded. Called before anybody else knows the task.
@@ -562,7 +566,7 @@ impl State {
 
     /// The typed handle goes: no outcome is wanted any more. Its reference goes with it, unless there is something left to do.
     ///
-    /// AcqRel: the release half as in `ref_dec`; acquire on failure: the outcome will be read.
+    /// Release as in `ref_dec`, of which it is one. Acquire for the look and on failure: the outcome will be read.
     #[inline]
     pub(crate) fn drop_join_interest(&self) -> DropJoin {
         let mut before = self.0.load(Acquire);
@@ -573,7 +577,7 @@ impl State {
             // Not complete: the runtime's reference stands, so this is not the last one.
             let waker = before & JOIN_WAKER != 0;
             let next = (before & !(JOIN_WAKER | JOIN_INTEREST)) - if waker { 0 } else { REF_ONE };
-            match self.0.compare_exchange_weak(before, next, AcqRel, Acquire) {
+            match self.0.compare_exchange_weak(before, next, Release, Acquire) {
                 Ok(_) if waker => return DropJoin::Waker,
                 Ok(_) => return DropJoin::Gone,
                 Err(now) => before = now,

@@ -252,19 +252,36 @@ fn an_output_that_nobody_wants_is_dropped_once() {
 /// *Found by hand:* `complete` that does not look for `CANCEL`; `request` that does not look for `COMPLETE`.
 #[test]
 fn a_cancel_and_a_completion_have_one_outcome() {
-    model(|| {
-        let (model, mut task) = Model::new(0);
-        let worker = model.drain_on_thread();
-        let recorded = task.cancel();
-        worker.join().unwrap();
-        model.queue.drain();
-        let outcome = task.result().expect("ended");
-        assert_eq!(recorded, outcome.is_err(), "recorded and delivered, or refused");
-        assert_eq!(recorded, task.cancelled());
-        assert_eq!(u32::from(recorded), task.cancelling());
-        drop((outcome, task));
-        model.check();
-    });
+    model(|| cancel_while_it_completes(None));
+}
+
+/// The same with a message, which is there when the request is.
+///
+/// *Found by hand:* `take_request` with `Relaxed`.
+#[test]
+fn a_message_that_comes_while_the_task_completes_is_delivered() {
+    model(|| cancel_while_it_completes(Some("stop")));
+}
+
+fn cancel_while_it_completes(message: Option<&str>) {
+    let (model, mut task) = Model::new(0);
+    let worker = model.drain_on_thread();
+    let recorded = match message {
+        Some(message) => task.cancel_with(message),
+        None => task.cancel(),
+    };
+    worker.join().unwrap();
+    model.queue.drain();
+    let outcome = task.result().expect("ended");
+    assert_eq!(recorded, outcome.is_err(), "recorded and delivered, or refused");
+    assert_eq!(recorded, task.cancelled());
+    assert_eq!(u32::from(recorded), task.cancelling());
+    match outcome {
+        Ok(value) => drop(value),
+        Err(error) => assert_eq!(message_of(error).as_deref(), message),
+    }
+    drop(task);
+    model.check();
 }
 
 /// Two requests with messages against their delivery to a task that is in a queue already: the task ends by the message that was recorded first, and
@@ -738,6 +755,26 @@ fn what_is_left_over_is_dropped_after_its_push() {
         model.queue.go();
         drop(reference);
         foreign.join().unwrap();
+        model.check();
+    });
+}
+
+/// The shutdown's last means against the poll of a worker that was left behind: the future is dropped by one of the two, after the poll.
+///
+/// *Found by hand:* `claim_idle` with `Relaxed`.
+#[test]
+fn what_is_left_over_is_dropped_after_its_poll() {
+    model(|| {
+        let (model, task) = Model::new(1);
+        let reference = task.task_ref();
+        drop(task);
+        let worker = model.drain_on_thread();
+        while harness::drop_idle(&reference, &*model.queue, "left over") != Claim::Claimed {
+            thread::yield_now();
+        }
+        worker.join().unwrap();
+        assert!(reference.cancelled());
+        drop((reference, model.slot.lock().unwrap().take()));
         model.check();
     });
 }

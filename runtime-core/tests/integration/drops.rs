@@ -346,3 +346,34 @@ fn outcomes_that_hold_handles_of_ended_tasks_are_dropped_at_any_depth() {
         });
     }
 }
+
+context_var! { static KEPT: Option<Arc<Counted>> = None; }
+
+/// A poll keeps the references of the wakers that it drops for those that it clones, as many as it has room for; the rest are given back. However many there are,
+/// the task is freed with the last.
+#[test]
+fn a_poll_that_drops_many_wakers_frees_the_task_in_the_end() {
+    for count in [1, 4, 5, 11, 12, 16, 100] {
+        let freed = Count::default();
+        on(1, async {
+            let value = Arc::new(freed.value());
+            let (sent, wakers) = std::sync::mpsc::channel();
+            let mut steps = 0;
+            let cloning = std::future::poll_fn(move |cx| {
+                steps += 1;
+                match steps {
+                    1 => (0..count).for_each(|_| sent.send(cx.waker().clone()).unwrap()),
+                    2 => wakers.try_iter().for_each(drop),
+                    _ => return Poll::Ready(()),
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            });
+            let token = KEPT.set(Some(value));
+            let task = create_task(cloning);
+            KEPT.reset(token);
+            task.await.unwrap();
+        });
+        assert_eq!(freed.get(), 1, "with {count} wakers");
+    }
+}

@@ -18,6 +18,7 @@
 //! | 10 | `AGAIN` | the pending request has been delivered before: it replaces no value | without `CANCEL` |
 //! | 11 | `TRACE` | somebody wants to know what the next poll awaits (`inspect`) | for promises |
 //! | 12 | `WATCHED` | from creation on, where every poll is to be recorded (`inspect`) | later |
+//! | 13 | `MESSAGE` | a request with a message was made: for good, so that the word is not again what it was before | |
 //! | 16..32 | requests | `cancel` minus `uncancel`, saturating | |
 //! | 32..64 | references | | |
 //!
@@ -57,6 +58,7 @@ pub(crate) const RETRIEVED: u64 = 1 << 9;
 pub(crate) const AGAIN: u64 = 1 << 10;
 pub(crate) const TRACE: u64 = 1 << 11;
 pub(crate) const WATCHED: u64 = 1 << 12;
+pub(crate) const MESSAGE: u64 = 1 << 13;
 
 /// How many references a poll has in advance. Picked out of thin air: more than most polls clone wakers.
 pub(crate) const SPARE: u8 = 4;
@@ -155,7 +157,7 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(u64, &str); 13] = [
+        const NAMES: [(u64, &str); 14] = [
             (RUNNING, "RUNNING"),
             (NOTIFIED, "NOTIFIED"),
             (COMPLETE, "COMPLETE"),
@@ -169,6 +171,7 @@ impl fmt::Debug for Snapshot {
             (AGAIN, "AGAIN"),
             (TRACE, "TRACE"),
             (WATCHED, "WATCHED"),
+            (MESSAGE, "MESSAGE"),
         ];
         let set: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.has(*bit)).map(|(_, name)| *name).collect();
         write!(f, "State({}; requests {}, refs {})", set.join("|"), self.requests(), self.refs())
@@ -399,16 +402,17 @@ impl State {
         }
     }
 
-    /// Counts a request and leaves it for delivery.
+    /// Counts a request, with a message or without, and leaves it for delivery.
     ///
     /// AcqRel as in `wake`.
-    pub(crate) fn request(&self) -> Request {
+    pub(crate) fn request(&self, has_message: bool) -> Request {
+        let mark = if has_message { MESSAGE } else { 0 };
         let mut before = self.0.load(Relaxed);
         loop {
             if before & COMPLETE != 0 {
                 return Request::TooLate;
             }
-            let next = (add_request(before) | CANCEL | NOTIFIED) & !AGAIN;
+            let next = (add_request(before) | CANCEL | NOTIFIED | mark) & !AGAIN;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => {
                     let wake = if before & (NOTIFIED | RUNNING) == 0 { Wake::Submit } else { Wake::Nothing };
@@ -420,8 +424,8 @@ impl State {
     }
 
     /// The shutdown's request to a task that has been polled before, is idle and has no request: all in one step, which owes the push. False for any other,
-    /// and if `is_plain` says so, which is asked between the look at the word and the step: what it asks about has not changed in between, if whoever
-    /// changes it counts a request after that, and no request is taken back meanwhile.
+    /// and if `is_plain` says so, which is asked between the look at the word and the step: no request with a message was made in between, for that leaves
+    /// its mark in the word.
     ///
     /// Acquire: `is_plain` sees what was there when the word was. Relaxed for the step: it publishes nothing of its own, and what others have published with
     /// the word before it, as in `is_swept`, it leaves as it is for the next `begin_poll`.

@@ -675,6 +675,45 @@ fn the_sweep_s_request_is_not_made_after_the_one_that_was_passed_on_was_delivere
     });
 }
 
+/// The same where the task takes that request back before it waits again, so that its word is what it was: it had been cancelled before.
+///
+/// *Found by hand:* `request` that leaves no mark of a message.
+#[test]
+fn the_sweep_s_request_is_not_made_after_the_one_that_was_passed_on_was_taken_back() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let caught = Arc::new(Count::new(0));
+        let count = Arc::clone(&caught);
+        let task = create(&queue, &freed, async move {
+            for number in 1..=3 {
+                crate::catch_cancelled(std::future::pending::<()>()).await.expect_err("cancelled");
+                count.store(number, Relaxed);
+                if number == 2 {
+                    crate::current_task().expect("this one").uncancel();
+                }
+            }
+        });
+        queue.drain_once();
+        task.cancel();
+        queue.drain();
+        let (other, ready) = (task.task_ref(), Arc::clone(&queue));
+        let passer = thread::spawn(move || {
+            other.cancel_by(&crate::CancelledError::sweep());
+            ready.drain();
+        });
+        harness::sweep(&task);
+        queue.drain();
+        passer.join().unwrap();
+        queue.drain();
+        assert_eq!((caught.load(Relaxed), task.cancelling()), (2, 2));
+        task.cancel_with("over");
+        queue.drain();
+        assert!(task.done());
+        drop(task);
+        freed.check();
+    });
+}
+
 /// A plain request is being delivered while another comes with a message: that goes with the one it came with.
 ///
 /// Found in the engine: the poll that had taken the first request without the lock took the second one's message as well.

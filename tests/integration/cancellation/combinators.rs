@@ -460,3 +460,27 @@ fn rule_9_what_is_polled_twice_while_a_request_is_delivered_gets_it_once() {
         }
     });
 }
+
+#[test]
+fn rule_9_who_has_not_been_polled_when_others_end_is_told_and_waited_for() {
+    everywhere(async || {
+        for ended_at_once in 0..6 {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let slow = begun(cleans_up(ended.clone())).await;
+            let task = begun(async move {
+                // A promise ends in the moment in which it is cancelled: within the poll that delivers the request. After two such the set stops early.
+                let at_once = async || {
+                    let (_sent, received) = signal();
+                    let _ = received.await;
+                };
+                let awaits = (0..ended_at_once).map(|_| at_once().boxed());
+                let awaits: FuturesUnordered<_> = awaits.chain([async { drop(slow.await) }.boxed()]).collect();
+                awaits.count().await
+            })
+            .await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(ended.load(SeqCst), 1, "with {ended_at_once}: it was waited for");
+        }
+    });
+}

@@ -487,7 +487,7 @@ where
         Err(payload) => return Body::Failed(Failure::Panicked(PanicError::new(payload))),
     };
     // Panics are caught out here, so that those of destructors are too that a cancellation runs.
-    match CatchPanic::new(catch_cancelled(cancel_when(body, abort))).await {
+    match CatchPanic::new(catch_cancelled(cancel_when(body, abort)).before_unwinding()).await {
         Ok(Ok(Ok(Ok(value)))) => Body::Value(value),
         Ok(Ok(Ok(Err(error)))) => Body::Failed(Failure::Error(error)),
         Ok(Ok(Err(_aborted))) => Body::Cancelled,

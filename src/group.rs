@@ -65,7 +65,7 @@ struct State<E> {
     phase: Phase,
     /// The children that have not ended.
     children: HashMap<TaskId, TaskRef, BuildHasherDefault<TaskIdHasher>>,
-    /// Children that are being created: counted before they can run.
+    /// Children that are being created: counted before they are there.
     starting: usize,
     /// In the order in which they happened.
     failures: Vec<Failure<E>>,
@@ -370,16 +370,16 @@ impl<E: Send + 'static> TaskGroup<E> {
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        let starting = Starting { group: self, started: false };
+        let starting = Starting(&self.shared);
         let child = Child { future: Some(future), group: self.clone(), failed: false };
         let ended = self.clone();
         let builder = match self.shared.1 {
             Some(owner) => builder.awaited_by(owner),
             None => builder,
         };
-        let task = builder.create_task_and_tell(child, move |task| ended.shared.child_ended(task));
-        starting.done(task.task_ref());
-        task
+        // Before its first step, which may cancel the group, or have it cancelled (TG-38, E-13).
+        let begins = move |task: &TaskRef| starting.begins(task);
+        builder.create_task_and_tell(child, begins, move |task| ended.shared.child_ended(task))
     }
 
     /// Ends the group: cancels the children and the body, as a failure would, but is none. The scope waits for all of them, and
@@ -487,7 +487,7 @@ where
         Err(payload) => return Body::Failed(Failure::Panicked(PanicError::new(payload))),
     };
     // Panics are caught out here, so that those of destructors are too that a cancellation runs.
-    match CatchPanic::new(catch_cancelled(cancel_when(body, abort))).await {
+    match CatchPanic::new(catch_cancelled(cancel_when(body, abort)).before_unwinding()).await {
         Ok(Ok(Ok(Ok(value)))) => Body::Value(value),
         Ok(Ok(Ok(Err(error)))) => Body::Failed(Failure::Error(error)),
         Ok(Ok(Err(_aborted))) => Body::Cancelled,
@@ -526,26 +526,21 @@ impl<E> Shared<E> {
         open
     }
 
-    /// A child was created. It may have ended already, or the group may be aborting: then it gets its request now (TG-38).
-    fn child_started(&self, task: TaskRef) {
+    /// A child is about to begin. The group may have begun to abort since it was counted: then the child gets its request now.
+    fn child_begins(&self, task: &TaskRef) {
         let late = {
             let mut state = self.0.lock();
-            if !task.done() {
-                state.children.insert(task.id(), task.clone());
-            }
-            (state.phase != Phase::Open).then(|| state.request.clone())
+            state.starting -= 1;
+            state.children.insert(task.id(), task.clone());
+            (state.phase != Phase::Open).then(|| state.request.clone().unwrap_or_default())
         };
-        // It may have ended between the question and the insertion: then `child_ended` has not found it.
-        if task.done() {
-            self.child_ended(&task);
-        } else if let Some(request) = late {
-            // The group's own: should the body await the child and pass it on, the child does not get it twice.
-            task.cancel_by(&request.unwrap_or_default());
+        if let Some(request) = late {
+            task.cancel_by(&request);
         }
-        self.count_started();
     }
 
-    fn count_started(&self) {
+    /// A child that was counted will not begin.
+    fn child_not_created(&self) {
         let waker = {
             let mut state = self.0.lock();
             state.starting -= 1;
@@ -633,24 +628,19 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// Counts a child as created, also when creating it panics.
-struct Starting<'a, E: Send + 'static> {
-    group: &'a TaskGroup<E>,
-    started: bool,
-}
+/// A child that is counted, and not there yet. None may come: where there is no runtime, or a closed one.
+struct Starting<'a, E>(&'a Shared<E>);
 
-impl<E: Send + 'static> Starting<'_, E> {
-    fn done(mut self, task: TaskRef) {
-        self.started = true;
-        self.group.shared.child_started(task);
+impl<E> Starting<'_, E> {
+    fn begins(self, task: &TaskRef) {
+        self.0.child_begins(task);
+        std::mem::forget(self);
     }
 }
 
-impl<E: Send + 'static> Drop for Starting<'_, E> {
+impl<E> Drop for Starting<'_, E> {
     fn drop(&mut self) {
-        if !self.started {
-            self.group.shared.count_started();
-        }
+        self.0.child_not_created();
     }
 }
 

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use runtime::{
-    CancelScope, CancelledError, Context, Handle, Promise, ReturnWhen, Runner, Task, TaskBuilder, TaskGroup,
+    CancelScope, CancelledError, Context, Handle, Promise, ReturnWhen, Runner, Task, TaskBuilder, TaskGroup, TaskRef,
     as_completed, catch_cancelled, context_var, create_task, gather, race, shield, sleep, staggered_race, timeout,
     to_thread, try_gather, wait, wait_for, yield_now,
 };
@@ -50,10 +50,11 @@ where
         1 => builder.create_task(future),
         _ => {
             LEDGER.tasks.begin();
-            builder.create_task_and_tell(future, |task| {
+            let ended = |task: &TaskRef| {
                 assert!(task.done());
                 LEDGER.tasks.end();
-            })
+            };
+            builder.create_task_and_tell(future, |task| assert!(!task.done()), ended)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Catchers: `catch_cancelled` and `intercept`.
 
-use super::node::{Delivery, Node, path};
+use super::node::{Catcher, Delivery, Node, path};
 use super::raise;
 use crate::task::error::CancelledError;
 use pin_project_lite::pin_project;
@@ -43,7 +43,7 @@ use std::task::{Context, Poll};
 /// });
 /// ```
 pub fn catch_cancelled<F: IntoFuture>(future: F) -> CatchCancelled<F::IntoFuture> {
-    CatchCancelled { inner: Some(future.into_future()), node: Node::default() }
+    CatchCancelled { inner: Some(future.into_future()), waits: false, node: Node::default() }
 }
 
 pin_project! {
@@ -52,7 +52,39 @@ pin_project! {
     pub struct CatchCancelled<F> {
         #[pin]
         inner: Option<F>,
+        // The code behind it waits for others.
+        waits: bool,
         node: Node,
+    }
+}
+
+impl<F> CatchCancelled<F> {
+    /// Also catches what would otherwise just drop it: a cancellation that unwinds past this place from another branch of a `join!`. For code that
+    /// waits for others when it was cancelled, with an [`intercept`] that [holds](Intercept::holding), as a task group
+    /// does for its children; anything else behind it is dropped all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::join;
+    /// use runtime_core::{CancelledError, catch_cancelled, create_task, testing, yield_now};
+    /// use std::future::pending;
+    ///
+    /// testing::block_on(async {
+    ///     let cancelled = create_task(async {
+    ///         let told = async { catch_cancelled(pending::<()>()).before_unwinding().await.is_err() };
+    ///         let unwinds = async {
+    ///             yield_now().await;
+    ///             CancelledError::default().reraise().await
+    ///         };
+    ///         join!(async { assert!(told.await) }, unwinds)
+    ///     });
+    ///     assert!(cancelled.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    pub fn before_unwinding(mut self) -> Self {
+        self.waits = true;
+        self
     }
 }
 
@@ -61,21 +93,31 @@ impl<F: Future> Future for CatchCancelled<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let caught = match poll_catcher(this.node, cx, false, |cx| poll_some(this.inner.as_mut(), cx)) {
+        let (catcher, bits) = match *this.waits {
+            true => (Catcher::Waits, path::CATCHER | path::UNTOLD),
+            false => (Catcher::Handles, path::CATCHER),
+        };
+        let caught = match poll_catcher(this.node, cx, catcher, |cx| poll_some(this.inner.as_mut(), cx)) {
             Caught::Ready(output) => {
                 this.node.deliver_again_outside();
                 this.node.leave();
                 this.inner.set(None);
                 return Poll::Ready(Ok(output));
             }
-            Caught::Delivered(error) => error,
+            Caught::Delivered(error) => match this.node.unwind(error, cx) {
+                Some(error) => error,
+                None => {
+                    this.node.settle(cx, bits);
+                    return Poll::Pending;
+                }
+            },
             Caught::Unwound(error) => {
                 // What unwound was another one: that of an awaited task.
                 this.node.deliver_again_outside();
                 error
             }
             Caught::Pending => {
-                this.node.settle(cx, path::CATCHER);
+                this.node.settle(cx, bits);
                 return Poll::Pending;
             }
         };
@@ -108,18 +150,19 @@ enum Caught<T> {
 fn poll_catcher<T>(
     node: &mut Node,
     cx: &mut Context<'_>,
-    told: bool,
+    catcher: Catcher,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Caught<T> {
     let incoming = node.mark.incoming();
-    let delivery = incoming.get().filter(|delivery| delivery.is_for(told));
+    let inside = incoming.get().filter(|delivery| delivery.is_for_those_in(catcher));
+    let delivery = inside.filter(|delivery| delivery.is_for(catcher));
     if let Some(delivery) = delivery
         && !node.has_catcher()
     {
         return Caught::Delivered(delivery.take());
     }
     let taken_before = delivery.map(Delivery::taken);
-    let polled = node.poll(cx, delivery, 0, poll);
+    let polled = node.poll(cx, inside, 0, poll);
     if let Poll::Ready(output) = polled.poll {
         return Caught::Ready(output);
     }
@@ -268,7 +311,8 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let output = 'ready: {
-            match poll_catcher(this.node, cx, this.cancelled.is_some(), |cx| poll_some(this.inner.as_mut(), cx)) {
+            let catcher = if this.cancelled.is_some() { Catcher::Told } else { Catcher::Waits };
+            let own = match poll_catcher(this.node, cx, catcher, |cx| poll_some(this.inner.as_mut(), cx)) {
                 Caught::Ready(output) => break 'ready output,
                 Caught::Delivered(error) => {
                     let inner = this.inner.as_mut().as_pin_mut().expect("polled after completion");
@@ -279,15 +323,15 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
                     let polled = this.node.poll(cx, None, 0, |cx| poll_some(this.inner.as_mut(), cx));
                     match (polled.poll, polled.unwound) {
                         (Poll::Ready(output), _) => break 'ready output,
-                        (Poll::Pending, Some(error)) => raise(error),
-                        (Poll::Pending, None) => {}
+                        (Poll::Pending, Some(error)) => unwinding_past(error),
+                        (Poll::Pending, None) => path::CATCHER | path::HOLDING,
                     }
                 }
-                Caught::Unwound(error) => raise(error),
-                Caught::Pending => {}
-            }
-            let holding = if *this.holds { path::HOLDING } else { 0 };
-            this.node.settle(cx, path::CATCHER | holding);
+                Caught::Unwound(error) => unwinding_past(error),
+                Caught::Pending if *this.holds => path::CATCHER | path::HOLDING,
+                Caught::Pending => path::CATCHER | path::UNTOLD,
+            };
+            this.node.settle(cx, own);
             return Poll::Pending;
         };
         this.node.deliver_again_outside();
@@ -295,4 +339,10 @@ impl<F: Future, H: FnMut(Pin<&mut F>, &CancelledError)> Future for Intercept<F, 
         this.inner.set(None);
         Poll::Ready(Intercepted { output, cancelled: this.cancelled.take() })
     }
+}
+
+/// Lets a cancellation go on outwards. What is inside does not come to an end any more, so this is no catcher now.
+fn unwinding_past(error: CancelledError) -> u8 {
+    raise(error);
+    0
 }

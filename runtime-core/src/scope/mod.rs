@@ -32,9 +32,10 @@
 //! 6. A scope takes what arrives at its boundary only if it made a request itself and no more requests come from outside of it than
 //!    when it was entered; else it lets it pass. (The comparison that asyncio makes with `cancelling()`.)
 //! 7. A scope whose own request comes together with one from outside delivers only the latter; both are then delivered.
-//! 8. Unwinding drops a whole region, so it waits while a catcher in that region *holds*. It does not wait for handlers:
-//!    code after a `catch_cancelled` in another branch of a `join!` is dropped with its branch. Tasks in a group, unlike branches
-//!    of a `join!`, are waited for; but not those of a group whose own body is in such a handler, for it has not been told: they are asked to end.
+//! 8. Unwinding drops a whole region, so it waits while a catcher in that region *holds*. Before, there is a **last call**: those in the region
+//!    who would hold, but have not been told (an await that was first polled by the delivering poll, a group whose body is in a handler), are told now. It does
+//!    not wait for handlers: code after a `catch_cancelled` in another branch of a `join!` is dropped with its branch. Tasks in a group, unlike
+//!    branches of a `join!`, are waited for.
 //! 9. A cancellation that is made pending again (`CancelledError::redeliver`) is not for those who hold after a request: in other branches, they have had it.
 //!
 //! # How
@@ -61,6 +62,7 @@ pub(crate) use node::{Frame, Mark, RootPoll, WakeList, path, poll_root};
 pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 
 use crate::task::error::CancelledError;
+use node::Catcher;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -178,10 +180,10 @@ pub(crate) fn raise(error: CancelledError) {
 
 /// The request that is being delivered to a catcher without a future of its own, which takes it with this call, unless it was `told` before and has had
 /// it; and the number of the task, if it is a request of the task itself and not of a scope in it.
-#[inline]
 pub(crate) fn take_delivery(mark: &Mark, told: bool) -> Option<(CancelledError, Option<u64>)> {
+    let catcher = if told { Catcher::Told } else { Catcher::Waits };
     let incoming = mark.incoming();
-    let delivery = incoming.get().filter(|delivery| delivery.is_for(told));
+    let delivery = incoming.get().filter(|delivery| delivery.is_for(catcher));
     delivery.map(|delivery| (delivery.take(), delivery.task()))
 }
 

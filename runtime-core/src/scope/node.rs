@@ -20,9 +20,11 @@ pub(crate) mod path {
     pub(crate) const DEFERRED: u8 = 4;
     /// A catcher with a waker of its own was woken for a request, and has not been polled since.
     pub(crate) const UNREACHED: u8 = 8;
+    /// A catcher on the path would wait for others, and has not been told of a request.
+    pub(crate) const UNTOLD: u8 = 16;
 }
 
-/// How often a request that nobody has taken is delivered again while woken catchers have not had their turn (`FuturesUnordered` ends a
+/// How often a request that nobody has taken is delivered again, and what unwinds is announced, while woken catchers have not had their turn (`FuturesUnordered` ends a
 /// poll early when its futures wake themselves). Picked out of thin air: enough for a set of some hundred such futures.
 pub(crate) const TRIES: u16 = 256;
 
@@ -33,26 +35,60 @@ pub(crate) struct Delivery {
     task: u64,
     /// Nobody waits any longer for those who were not reached.
     last: bool,
-    /// It has been delivered before (`CancelledError::redeliver`): those who hold because of a request have had it, in another branch.
-    again: bool,
+    whom: Whom,
     /// How many catchers took it in this poll.
     taken: Cell<u32>,
+}
+
+/// Whom a request is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// All catchers.
+    All,
+    /// It has been delivered before (`CancelledError::redeliver`): those who hold because of a request have had it, in another branch.
+    NotTold,
+    /// It is about to unwind (rule 8): those who would wait for others, and have not been told.
+    Waiting,
+}
+
+/// What a catcher does about a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Catcher {
+    /// Ends what is inside, and goes on by itself.
+    Handles,
+    /// Waits for what it passes the request to.
+    Waits,
+    /// As `Waits`, and was told before.
+    Told,
 }
 
 impl Delivery {
     #[inline]
     pub(crate) fn new(error: CancelledError) -> Self {
-        Self { error, task: 0, last: false, again: false, taken: Cell::new(0) }
+        Self { error, task: 0, last: false, whom: Whom::All, taken: Cell::new(0) }
     }
 
-    /// As `new`, of one that has been delivered before.
-    fn of_another_time(error: CancelledError) -> Self {
-        Self { again: true, ..Self::new(error) }
+    fn of(Again { error, whom }: Again) -> Self {
+        Self { whom, ..Self::new(error) }
     }
 
-    /// Whether it is for a catcher that was `told` of a request and holds, or that was not.
-    pub(crate) fn is_for(&self, told: bool) -> bool {
-        !(told && self.again)
+    /// Whether a catcher may take it.
+    pub(crate) fn is_for(&self, catcher: Catcher) -> bool {
+        match self.whom {
+            Whom::All => true,
+            Whom::NotTold => catcher != Catcher::Told,
+            Whom::Waiting => catcher == Catcher::Waits,
+        }
+    }
+
+    /// Whether it may be for somebody inside of this catcher.
+    pub(crate) fn is_for_those_in(&self, catcher: Catcher) -> bool {
+        self.whom == Whom::All || catcher != Catcher::Told
+    }
+
+    /// Whether it is but the last call before something unwinds.
+    pub(crate) fn is_last_call(&self) -> bool {
+        self.whom == Whom::Waiting
     }
 
     /// As `new`, for the try with this number.
@@ -67,7 +103,7 @@ impl Delivery {
 
     /// After a poll in which nobody took it: whether it is the matter of those `below`, who have not had their turn yet, or have had it before and hold.
     pub(crate) fn is_left_to(&self, below: u8) -> bool {
-        self.may_wait(below) || self.again && below & path::HOLDING != 0
+        self.may_wait(below) || self.whom != Whom::All && below & path::HOLDING != 0
     }
 
     /// The number of the task whose own request it is.
@@ -117,8 +153,16 @@ struct Rare {
     wakes: Option<Arc<WakeList>>,
     /// A raised cancellation that waits for those who hold (rule 8).
     deferred: Option<CancelledError>,
-    /// A cancellation that is to be delivered again, at the next suspension below (`CancelledError::redeliver`).
-    again: Option<CancelledError>,
+    /// A cancellation that is to be delivered again, at the next suspension below.
+    again: Option<Again>,
+    /// How often those below were told that it is about to unwind.
+    last_calls: u16,
+}
+
+/// A cancellation that is to be delivered again.
+struct Again {
+    error: CancelledError,
+    whom: Whom,
 }
 
 /// Runs `f` with the innermost frame.
@@ -157,7 +201,7 @@ impl Frame {
     pub(crate) fn redeliver(&self, error: CancelledError) {
         match self.root() {
             Some(task) => harness::redeliver(task, error),
-            None => self.with_rare(|rare| rare.again = Some(error)),
+            None => self.with_rare(|rare| rare.again = Some(Again { error, whom: Whom::NotTold })),
         }
     }
 
@@ -285,12 +329,17 @@ impl Mark {
     }
 
     fn look_for_request(&self) -> Incoming {
-        let late = self.list.as_ref().and_then(|list| list.take_request(self.slot));
-        with_frame(|frame| match frame.filter(|frame| frame.has_on_path(self)) {
-            Some(frame) => match NonNull::new(frame.delivery.cast_mut()) {
-                Some(delivery) => Incoming::Now(delivery),
-                None => late.map_or(Incoming::Nothing, Incoming::Late),
-            },
+        let Some(list) = &self.list else {
+            return with_frame(|frame| {
+                let delivery =
+                    frame.filter(|frame| frame.has_on_path(self)).map_or(std::ptr::null(), |frame| frame.delivery);
+                NonNull::new(delivery.cast_mut()).map_or(Incoming::Nothing, Incoming::Now)
+            });
+        };
+        // Not simply what the frame delivers: this may be polled more than once meanwhile, and gets it once.
+        let Some(left) = list.take_request(self.slot) else { return Incoming::Nothing };
+        with_frame(|frame| match frame.filter(|frame| frame.owns(list)) {
+            Some(frame) => NonNull::new(frame.delivery.cast_mut()).map_or(Incoming::Late(left), Incoming::Now),
             None => Incoming::Nothing,
         })
     }
@@ -430,7 +479,7 @@ impl Node {
     }
 
     #[inline]
-    fn take_again(&mut self) -> Option<CancelledError> {
+    fn take_again(&mut self) -> Option<Again> {
         self.rare.as_mut()?.again.take()
     }
 
@@ -438,6 +487,38 @@ impl Node {
     #[cold]
     fn defer(&mut self, error: CancelledError) {
         self.rare.get_or_insert_default().deferred.get_or_insert(error);
+    }
+
+    /// The cancellation that has unwound to here. It waits while somebody below holds; and before it goes on, those who would hold are told (rule 8).
+    #[cold]
+    fn let_unwind(&mut self, cx: &Context<'_>) -> Option<CancelledError> {
+        let below = self.below();
+        let rare = self.rare.as_mut()?;
+        if below & path::HOLDING != 0 {
+            return None;
+        }
+        if below & path::UNTOLD == 0 || rare.last_calls >= TRIES {
+            return rare.deferred.take();
+        }
+        if let (Some(error), None) = (&rare.deferred, &rare.again) {
+            rare.again = Some(Again { error: error.clone(), whom: Whom::Waiting });
+            rare.last_calls += 1;
+            cx.waker().wake_by_ref();
+        }
+        None
+    }
+
+    /// A cancellation that is to end what is inside: given back when nobody in there has to be told or waited for before.
+    pub(crate) fn unwind(&mut self, error: CancelledError, cx: &Context<'_>) -> Option<CancelledError> {
+        if self.below() & (path::HOLDING | path::UNTOLD) == 0 {
+            return Some(error);
+        }
+        self.defer(error);
+        self.let_unwind(cx)
+    }
+
+    fn is_unwinding(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.deferred.is_some())
     }
 
     /// Polls the inner future in a frame.
@@ -448,7 +529,7 @@ impl Node {
         requests: u32,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Polled<T> {
-        let again = self.take_again().map(Delivery::of_another_time);
+        let again = self.take_again().map(Delivery::of);
         if let Some(again) = &again
             && !self.has_catcher()
         {
@@ -486,15 +567,14 @@ impl Node {
                 self.defer(again.take());
             }
         }
-        let held = poll.is_ready() || self.below() & path::HOLDING != 0;
-        let unwound = if held { None } else { self.rare.as_mut().and_then(|rare| rare.deferred.take()) };
+        let unwound = if poll.is_pending() && self.is_unwinding() { self.let_unwind(cx) } else { None };
         Polled { poll, unwound }
     }
 
     /// The inner future has ended with a cancellation still to be delivered again: that is now up to what is further out.
     #[inline]
     pub(crate) fn deliver_again_outside(&mut self) {
-        if let Some(error) = self.take_again() {
+        if let Some(Again { error, whom: Whom::NotTold }) = self.take_again() {
             error.redeliver();
         }
     }
@@ -541,22 +621,28 @@ pub(crate) fn poll_root(
         return RootPoll::Cancelled(error);
     }
     let cold = task.cold_if_any();
-    let tries = cold.map_or(0, |cold| std::mem::take(&mut cold.inner.lock().tries));
-    // What is tried again has been delivered to nobody.
-    let again = again && tries == 0;
-    let delivery = Delivery { task: task.id, again, ..Delivery::of_try(error, tries) };
+    let (tries, last_call) = cold.map_or((0, false), |cold| {
+        let mut inner = cold.inner.lock();
+        (std::mem::take(&mut inner.tries), std::mem::take(&mut inner.last_call))
+    });
+    let whom = match again {
+        true if last_call => Whom::Waiting,
+        // What is tried again has been delivered to nobody.
+        true if tries == 0 => Whom::NotTold,
+        _ => Whom::All,
+    };
+    let delivery = Delivery { task: task.id, whom, ..Delivery::of_try(error, tries) };
     if let Some(list) = cold.and_then(|cold| cold.wakes.get()) {
         list.wake_all(&delivery);
     }
     match poll_in_root(task, cx, Some(&delivery), poll) {
         RootPoll::Pending if delivery.taken() > 0 => RootPoll::Pending,
+        RootPoll::Pending if delivery.is_last_call() => RootPoll::Pending,
         RootPoll::Pending if delivery.may_wait(root_below(task)) => {
             try_again(task, delivery.take(), tries);
             RootPoll::Pending
         }
-        // Those who hold are waited for.
-        RootPoll::Pending if again => unwind_root(task, Some(delivery.take())),
-        RootPoll::Pending => RootPoll::Cancelled(delivery.take()),
+        RootPoll::Pending => unwind_root(task, Some(delivery.take())),
         other => other,
     }
 }
@@ -607,11 +693,19 @@ fn unwind_root(task: &Header, raised: Option<CancelledError>) -> RootPoll {
     let mut inner = task.cold().inner.lock();
     let error = inner.deferred.take().or(raised);
     let Some(error) = error else { return RootPoll::Pending };
-    if root_below(task) & path::HOLDING == 0 {
+    let below = root_below(task);
+    let last_call = below & path::HOLDING == 0 && below & path::UNTOLD != 0 && inner.last_calls < TRIES;
+    if below & path::HOLDING == 0 && !last_call {
         return RootPoll::Cancelled(error);
     }
-    inner.deferred = Some(error);
+    inner.deferred = Some(error.clone());
+    inner.last_call = last_call;
+    inner.last_calls += u16::from(last_call);
+    drop(inner);
     task.path.set(task.path.get() | path::DEFERRED);
+    if last_call {
+        harness::redeliver(task, error);
+    }
     RootPoll::Pending
 }
 
@@ -625,6 +719,8 @@ struct WakeEntries {
     free: Vec<u32>,
     /// How many hold.
     holding: usize,
+    /// How many would, and have not been told.
+    untold: usize,
     /// How many were woken for a request and not polled since.
     unreached: usize,
 }
@@ -634,7 +730,8 @@ struct WakeEntry {
     waker: Option<Waker>,
     /// The request that it was woken for, until it is polled.
     request: Option<Left>,
-    holding: bool,
+    /// What was said of it (`path`).
+    bits: u8,
 }
 
 /// A request that was left with somebody who was woken for it.
@@ -642,8 +739,7 @@ struct Left {
     error: CancelledError,
     /// Whose task's it is.
     task: u64,
-    /// It has been delivered before.
-    again: bool,
+    whom: Whom,
 }
 
 impl WakeList {
@@ -652,8 +748,11 @@ impl WakeList {
         self.wake_noting(|entries| {
             entries.unreached = entries.slots.len() - entries.free.len();
             for entry in entries.slots.iter_mut().flatten() {
-                let Delivery { error, task, again, .. } = delivery;
-                entry.request.get_or_insert_with(|| Left { error: error.clone(), task: *task, again: *again });
+                let Delivery { error, task, whom, .. } = delivery;
+                // A last call is not worth keeping when something else comes.
+                if entry.request.as_ref().is_none_or(|left| left.whom == Whom::Waiting) {
+                    entry.request = Some(Left { error: error.clone(), task: *task, whom: *whom });
+                }
             }
         });
     }
@@ -661,7 +760,7 @@ impl WakeList {
     /// Whoever has this place is being polled: the request that it was woken for, if it was for one.
     fn take_request(&self, slot: u32) -> Option<Delivery> {
         let request = self.0.lock().take_request(slot);
-        request.map(|Left { error, task, again }| Delivery { task, again, last: true, ..Delivery::new(error) })
+        request.map(|Left { error, task, whom }| Delivery { task, whom, last: true, ..Delivery::new(error) })
     }
 
     /// Wakes all to look around, without a request.
@@ -687,14 +786,15 @@ impl WakeList {
         let some = entries.slots.len() > entries.free.len();
         let catcher = if some { path::CATCHER } else { 0 };
         let holding = if entries.holding > 0 { path::HOLDING } else { 0 };
+        let untold = if entries.untold > 0 { path::UNTOLD } else { 0 };
         let unreached = if entries.unreached > 0 { path::UNREACHED } else { 0 };
-        catcher | holding | unreached
+        catcher | holding | untold | unreached
     }
 }
 
 impl WakeEntries {
     fn insert(&mut self) -> u32 {
-        let entry = Some(WakeEntry { waker: None, request: None, holding: false });
+        let entry = Some(WakeEntry { waker: None, request: None, bits: 0 });
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = entry;
@@ -713,15 +813,15 @@ impl WakeEntries {
 
     /// Gives the waker that was there.
     fn renew(&mut self, slot: u32, waker: Waker, bits: u8) -> Option<Waker> {
-        self.set_holding(slot, bits & path::HOLDING != 0);
+        self.set_bits(slot, bits);
         self.entry(slot).waker.replace(waker)
     }
 
-    fn set_holding(&mut self, slot: u32, holding: bool) {
-        let entry = self.entry(slot);
-        if entry.holding != holding {
-            entry.holding = holding;
-            self.holding = if holding { self.holding + 1 } else { self.holding - 1 };
+    fn set_bits(&mut self, slot: u32, bits: u8) {
+        let before = std::mem::replace(&mut self.entry(slot).bits, bits);
+        for (bit, count) in [(path::HOLDING, &mut self.holding), (path::UNTOLD, &mut self.untold)] {
+            *count += usize::from(bits & bit != 0);
+            *count -= usize::from(before & bit != 0);
         }
     }
 
@@ -732,7 +832,7 @@ impl WakeEntries {
     }
 
     fn remove(&mut self, slot: u32) -> Option<Waker> {
-        self.set_holding(slot, false);
+        self.set_bits(slot, 0);
         drop(self.take_request(slot));
         self.free.push(slot);
         self.slots[slot as usize].take().and_then(|entry| entry.waker)

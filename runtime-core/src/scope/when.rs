@@ -241,7 +241,11 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
             scope.made(request);
         }
         let incoming = scope.node.mark.incoming();
-        let own = if first { None } else { scope.own_delivery(incoming.get().is_some()) };
+        let own = if first {
+            None
+        } else {
+            scope.own_delivery(incoming.get().is_some_and(|delivery| !delivery.is_last_call()))
+        };
         let arrived = match &own {
             // Rule 3: dropped without being polled.
             Some(own) if !scope.node.has_catcher() => Some(own.take()),
@@ -264,7 +268,7 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
                     scope.try_again(cx);
                     untaken = None;
                 }
-                let untaken = untaken.map(Delivery::take);
+                let untaken = untaken.map(Delivery::take).and_then(|error| scope.node.unwind(error, cx));
                 match polled.unwound {
                     // A foreign one goes on outwards, and whoever takes it drops us.
                     Some(error) if scope.request.is_none() => {

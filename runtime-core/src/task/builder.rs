@@ -1,6 +1,7 @@
 //! Creating tasks.
 
 use super::cell::{self, Hook, NewTask, Told};
+use super::error::PanicError;
 use super::handle::{Task, TaskId, TaskRef};
 use super::state::State;
 use super::{Kind, Notified, harness};
@@ -10,7 +11,7 @@ use crate::observe::spans;
 use crate::scheduler::worker::{self, Worker};
 use crate::scheduler::{Shared, with_worker_of};
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 /// Makes `future` a task of the current runtime and schedules it.
@@ -156,23 +157,52 @@ impl TaskBuilder {
         })
     }
 
-    /// As [`create_task`](Self::create_task); `ended` is called in the step that ends the task, when it is done and before
-    /// anybody who waits for it is woken. It should be short, and must not block; a panic in it is swallowed.
+    /// As [`create_task`](Self::create_task); `begins` is called before the first poll, an eager one too, and `ended` in the step that ends the task,
+    /// when it is done and before anybody who waits for it is woken. Both should be short, and must not block; a panic in them is swallowed.
     ///
-    /// For combinators: a task group counts its children so.
+    /// A closed runtime refuses the task: then `ended` is called alone. For combinators: a task group knows its children so.
     ///
     /// # Panics
     ///
     /// As [`create_task`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`create_task`]. A request that `begins` makes comes before the first poll: the future is dropped unpolled, unless it starts eagerly.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{TaskBuilder, testing};
+    /// use std::sync::mpsc;
+    ///
+    /// testing::block_on(async {
+    ///     let (log, logged) = mpsc::channel();
+    ///     let (begins, ended) = (log.clone(), log.clone());
+    ///     let body = async move { log.send("runs").unwrap() };
+    ///     let task = TaskBuilder::new().create_task_and_tell(
+    ///         body,
+    ///         move |_| begins.send("begins").unwrap(),
+    ///         move |_| ended.send("ended").unwrap(),
+    ///     );
+    ///     task.await.unwrap();
+    ///     assert_eq!(logged.try_iter().collect::<Vec<_>>(), ["begins", "runs", "ended"]);
+    /// });
+    /// ```
     #[track_caller]
-    pub fn create_task_and_tell<F>(self, future: F, ended: impl FnOnce(&TaskRef) + Send + 'static) -> Task<F::Output>
+    pub fn create_task_and_tell<F>(
+        self,
+        future: F,
+        begins: impl FnOnce(&TaskRef),
+        ended: impl FnOnce(&TaskRef) + Send + 'static,
+    ) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let location = Location::caller();
         worker::with_current_or_panic("create_task", |worker| {
-            create_told(worker.shared(), Some(worker), future, Told(ended), self.into_options(location))
+            create_told(worker.shared(), Some(worker), future, begins, Told(ended), self.into_options(location))
         })
     }
 
@@ -233,7 +263,7 @@ pub(crate) fn create<F: Future>(
     future: F,
     options: Options,
 ) -> Task<F::Output> {
-    create_told(shared, worker, future, (), options)
+    create_told(shared, worker, future, |_| (), (), options)
 }
 
 /// Inlined, so that what is said of most tasks, which is nothing, is known to the compiler: half of the instructions of a spawn.
@@ -242,6 +272,7 @@ fn create_told<F: Future, H: Hook>(
     shared: &Arc<Shared>,
     worker: Option<&Worker>,
     future: F,
+    begins: impl FnOnce(&TaskRef),
     hook: H,
     options: Options,
 ) -> Task<F::Output> {
@@ -277,6 +308,9 @@ fn create_told<F: Future, H: Hook>(
     if is_refused || !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {
         harness::refuse(raw, "the runtime is closed");
         return task;
+    }
+    if H::TELLS {
+        drop(catch_unwind(AssertUnwindSafe(|| begins(&task))).map_err(PanicError::new));
     }
     // SAFETY: created `NOTIFIED` (or `RUNNING`): the push (or the poll) is owed by the creator.
     let notified = unsafe { Notified::new(raw) };

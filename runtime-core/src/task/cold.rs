@@ -32,6 +32,10 @@ pub(crate) struct ColdInner {
     pub(crate) deferred: Option<CancelledError>,
     /// How often the request was delivered in vain (`scope::node::TRIES`).
     pub(crate) tries: u16,
+    /// What is to be delivered again is only for those who have not been told of what is deferred.
+    pub(crate) last_call: bool,
+    /// How often they were told.
+    pub(crate) last_calls: u16,
     /// What to run when the task has ended.
     pub(crate) callbacks: Vec<Callback>,
     /// Who runs them.

@@ -72,14 +72,15 @@ const REF_MAX: u64 = 1 << 31;
 
 /// Two small numbers of the poller (R2) in one byte.
 ///
-/// The low half is what the last poll said of the catchers in the task (`scope::path`). The high half, `spare`, is how many of the references counted in the
+/// The lower five bits are what the last poll said of the catchers in the task (`scope::path`). The upper three, `spare`, are how many of the references counted in the
 /// state word belong to the poll that is going on, or, when the task has yielded, to the next one: for the wakers that it clones.
 pub(crate) struct Path(Cell<u8>);
 
 impl Path {
-    const HALF: u32 = 4;
-    /// As much as either half holds.
-    const MASK: u8 = (1 << Self::HALF) - 1;
+    const SHIFT: u32 = 5;
+    const MASK: u8 = (1 << Self::SHIFT) - 1;
+    /// As many as there is room for.
+    const MOST_SPARE: u8 = u8::MAX >> Self::SHIFT;
 
     pub(crate) fn new() -> Self {
         Self(Cell::new(0))
@@ -98,13 +99,13 @@ impl Path {
 
     #[inline]
     pub(crate) fn spare(&self) -> u8 {
-        self.0.get() >> Self::HALF
+        self.0.get() >> Self::SHIFT
     }
 
     #[inline]
     pub(crate) fn set_spare(&self, spare: u8) {
-        debug_assert!(spare <= Self::MASK);
-        self.0.set(self.0.get() & Self::MASK | spare << Self::HALF);
+        debug_assert!(spare <= Self::MOST_SPARE);
+        self.0.set(self.0.get() & Self::MASK | spare << Self::SHIFT);
     }
 
     fn take_spare(&self) -> u8 {
@@ -128,7 +129,7 @@ impl Path {
     #[inline]
     pub(crate) fn keep_one(&self) -> bool {
         let spare = self.spare();
-        let fits = spare < Self::MASK;
+        let fits = spare < Self::MOST_SPARE;
         if fits {
             self.set_spare(spare + 1);
         }

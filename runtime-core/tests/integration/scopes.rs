@@ -182,3 +182,22 @@ fn what_has_left_a_scope_is_not_woken_by_it() {
     assert!(scope.cancel());
     assert_eq!((left.get(), stayed.get()), (0, 1));
 }
+
+everywhere! {
+    /// It was told, and what is inside lets the cancellation go on by itself instead of coming to its end: nobody waits for that.
+    async fn rule_05_what_unwinds_inside_of_an_intercept_that_was_told_goes_on_outwards() {
+        let task = create_task(async {
+            let inner = async {
+                let error = catch_cancelled(pending::<()>()).await.unwrap_err();
+                yield_now().await;
+                error.reraise().await
+            };
+            let before = intercept(inner, |_, _| {}).holding(true);
+            let Intercepted::<()> { .. } = before.await;
+        });
+        yield_now().await;
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+}

@@ -401,16 +401,44 @@ fn who_is_told_of_the_end_is_told_before_those_who_wait() {
     in_order(async {
         let trace = Trace::default();
         let told = trace.clone();
-        let mut task = TaskBuilder::new().create_task_and_tell(yield_now(), move |task| {
-            assert!(task.done());
-            told.add("told");
-        });
+        let mut task = TaskBuilder::new().create_task_and_tell(
+            yield_now(),
+            |_| (),
+            move |task| {
+                assert!(task.done());
+                told.add("told");
+            },
+        );
         let waker = Waker::from(Arc::new(Woken(trace.clone())));
         assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
         while !task.done() {
             yield_now().await;
         }
         assert_eq!(trace.take(), "told woken");
+    });
+}
+
+#[test]
+fn who_is_told_of_the_beginning_is_told_before_the_first_poll_and_may_cancel() {
+    in_order(async {
+        for eager in [false, true] {
+            let builder = || TaskBuilder::new().eager_start(eager);
+            let trace = Trace::default();
+            let (told, ran, ended) = (trace.clone(), trace.clone(), trace.clone());
+            let body = async move {
+                ran.add("runs");
+                yield_now().await;
+                ran.add("goes on");
+            };
+            let begins = move |task: &TaskRef| {
+                told.add("begins");
+                assert!(task.cancel() && !task.done());
+                panic!("swallowed");
+            };
+            let task = builder().create_task_and_tell(body, begins, move |_| ended.add("ended"));
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(trace.take(), if eager { "begins runs ended" } else { "begins ended" });
+        }
     });
 }
 

@@ -374,3 +374,113 @@ fn rule_9_many_random_trees_of_combinators_under_cancellation_end_promptly() {
         assert_eq!(started.get(), ended.get());
     });
 }
+
+/// Lets a cancellation go on from a branch, after so many passes.
+async fn unwinds_after(count: usize) {
+    passes(count).await;
+    let_go(CancelledError::new("from here")).await;
+}
+
+/// Cleans up over some passes, and counts that it has ended.
+async fn cleans_up(ended: Arc<AtomicUsize>) {
+    if let Err(error) = catch_cancelled(forever()).await {
+        passes(5).await;
+        ended.fetch_add(1, SeqCst);
+        let_go(error).await;
+    }
+}
+
+#[test]
+fn rule_9_what_unwinds_in_one_branch_is_told_to_those_who_wait_in_another() {
+    everywhere(async || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let count = ended.clone();
+        let task = create_task(async move {
+            let group = TaskGroup::run(async |group| {
+                group.create_task(cleans_up(count.clone()));
+                forever().await;
+            });
+            let children = gather([cleans_up(count.clone())]);
+            let awaited = create_task(cleans_up(count.clone()));
+            futures::join!(unwinds_after(20), group, children, awaited).0
+        });
+        let error = cancellation(task.await);
+        assert_eq!(error.message(), Some("from here"));
+        assert_eq!(ended.load(SeqCst), 3, "nobody had asked, and all were told and waited for");
+    });
+}
+
+#[test]
+fn rule_8_a_group_whose_body_is_in_a_handler_is_told_when_another_branch_unwinds() {
+    everywhere(async || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let count = ended.clone();
+        let task = begun(async move {
+            let group = TaskGroup::run(async |group| {
+                let _ = catch_cancelled(forever()).await;
+                // The request is over for this branch; only now there is somebody to wait for.
+                group.create_task(cleans_up(count));
+                forever().await;
+            });
+            let quick = async {
+                let error = catch_cancelled(forever()).await.unwrap_err();
+                passes(20).await;
+                let_go(error).await;
+            };
+            let _ = futures::join!(group, quick);
+        })
+        .await;
+        passes(2).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(ended.load(SeqCst), 1);
+    });
+}
+
+#[test]
+fn rule_9_what_is_polled_twice_while_a_request_is_delivered_gets_it_once() {
+    exact(async || {
+        for before in 0..12 {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let count = ended.clone();
+            let task = create_task(async move {
+                let awaits = async {
+                    let awaited = create_task(cleans_up(count));
+                    let _ = futures::join!(awaited, passes(before + 2));
+                };
+                // One of the set ends in the very poll that delivers. The loop then polls the set again, and with it a branch that has woken itself.
+                let set: FuturesUnordered<_> = [awaits.boxed(), passes(before).boxed()].into_iter().collect();
+                set.count().await;
+            });
+            passes(before + 1).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(all_tasks().len(), 1, "after {before} passes: what was awaited has ended");
+            assert!(ended.load(SeqCst) <= 1, "not even begun after 0 passes");
+        }
+    });
+}
+
+#[test]
+fn rule_9_who_has_not_been_polled_when_others_end_is_told_and_waited_for() {
+    everywhere(async || {
+        for ended_at_once in 0..6 {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let slow = begun(cleans_up(ended.clone())).await;
+            let task = begun(async move {
+                // A promise ends in the moment in which it is cancelled: within the poll that delivers the request. After two such the set stops early.
+                let at_once = async || {
+                    let (_sent, received) = signal();
+                    let _ = received.await;
+                };
+                let awaits = (0..ended_at_once).map(|_| at_once().boxed());
+                let awaits: FuturesUnordered<_> = awaits.chain([async { drop(slow.await) }.boxed()]).collect();
+                awaits.count().await
+            })
+            .await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(ended.load(SeqCst), 1, "with {ended_at_once}: it was waited for");
+        }
+    });
+}

@@ -1,6 +1,7 @@
 //! Rows TG-33 to TG-38: `TaskGroup::cancel`.
 
 use super::*;
+use crate::support::workers;
 
 #[test]
 fn tg_33_cancel_ends_the_group_without_a_failure() {
@@ -211,4 +212,26 @@ fn tg_38_an_eager_child_that_cancels_the_group_and_is_awaited_by_the_body_is_can
         assert!(result.unwrap_err().is_empty());
         assert_eq!(log.take(), ["2 None"], "it was passed on by the body as well, and did not interrupt the clean-up");
     });
+}
+
+#[test]
+fn tg_38_a_child_is_known_to_its_group_before_its_first_step() {
+    // Another worker may take it over after that step, before its creator has got the handle.
+    for eager in [true, false] {
+        workers(async || {
+            for _ in 0..2000 {
+                let result = TaskGroup::<()>::scope(async |group| {
+                    let inner = group.clone();
+                    let cancels_its_group = async move {
+                        inner.cancel();
+                        yield_now().await;
+                        panic!("it went on");
+                    };
+                    group.create_task_with(TaskBuilder::new().eager_start(eager), cancels_its_group);
+                    Ok(())
+                });
+                assert!(result.await.is_ok());
+            }
+        });
+    }
 }

@@ -329,7 +329,7 @@ fn sd_05_who_wants_to_be_told_of_a_task_that_is_refused_is_told() {
                 // Dropped when nothing is taken in any more.
                 let _creates = on_drop(move || {
                     let told = move |task: &TaskRef| at_the_end.add(if task.cancelled() { "cancelled" } else { "?" });
-                    let task = TaskBuilder::new().create_task_and_tell(pending::<()>(), told);
+                    let task = TaskBuilder::new().create_task_and_tell(pending::<()>(), |_| (), told);
                     assert!(task.done());
                 });
                 begun.happen();

@@ -3,7 +3,7 @@
 use super::support::{Counted, Drops, Flags, Freed, Queue, create_unqueued, model};
 use crate::loom::thread;
 use crate::scheduler::Shared;
-use crate::task::registry::Shard;
+use crate::task::registry::{Shard, Swept};
 use crate::task::{Notified, Task, TaskRef};
 use std::sync::Arc;
 
@@ -92,6 +92,33 @@ fn a_task_is_listed_or_refused() {
         }
         drop((collected, task));
         listed.end(vec![notified]);
+    });
+}
+
+/// The sweep comes to a list in steps, and the task that would be next goes meanwhile, or before: all that stay are found, each once.
+///
+/// *Found by hand:* `unlink` that leaves the sweep's place where it is.
+#[test]
+fn a_sweep_finds_its_place_when_the_next_task_goes() {
+    model(|| {
+        let listed = Listed::new();
+        let (tasks, notified): (Vec<_>, Vec<_>) = (0..3).map(|_| listed.create()).unzip();
+        assert!(tasks.iter().all(|task| listed.insert(task)));
+        listed.shard.begin_sweep();
+        let (shard, next) = (Arc::clone(&listed.shard), tasks[2].task_ref());
+        let remover = thread::spawn(move || Listed::remove(&shard, &next));
+        let mut swept = Swept::new();
+        listed.shard.sweep_on(&mut swept, |_| true);
+        remover.join().unwrap();
+        listed.shard.sweep_on(&mut swept, |_| true);
+        let found = |task: &Task<Counted>| swept.others.iter().filter(|found| **found == task.task_ref()).count();
+        assert_eq!((found(&tasks[0]), found(&tasks[1])), (1, 1));
+        assert_eq!(swept.seen, 2 + found(&tasks[2]));
+        assert!(swept.entries.is_empty(), "all are queued");
+        let left: Vec<_> = tasks[..2].iter().map(|task| Listed::remove(&listed.shard, task)).collect();
+        assert_eq!(left, [1, 0]);
+        drop((swept, tasks));
+        listed.end(notified);
     });
 }
 

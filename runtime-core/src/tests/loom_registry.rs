@@ -133,7 +133,7 @@ fn a_runtime_with_a_task_is_not_deserted() {
         let config = crate::Config { workers: 2, ..crate::Config::default() };
         let shared = Shared::new(0, config, vec![None, None]);
         let list = |shared: &Shared, worker: usize, task: &TaskRef, is_new: bool| {
-            let shard = &shared.remotes[worker].tasks;
+            let shard = shared.tasks.get(shared.tasks.place(worker, 0));
             // SAFETY: each is put into one list, and removed from it before it completes.
             let _ =
                 unsafe { if is_new { usize::from(shard.insert(task.as_raw())) } else { shard.remove(task.as_raw()) } };

@@ -298,11 +298,36 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// unpolled; [`try_create_task`](Self::try_create_task) tells. (A loop that does nothing but create children and await them has to ask: to
     /// await a task that has ended is no suspension, and without one no request ends the loop.)
     ///
-    /// Dropping the handle changes nothing: the group waits for the child.
-    ///
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// The child can be cancelled alone, as every task; that is no failure. It is cancelled with the group when that aborts. A child that
+    /// has not begun by then is dropped unpolled. Dropping the handle changes nothing: the group waits for the child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{TaskGroup, catch_cancelled, sleep};
+    /// use std::time::Duration;
+    ///
+    /// # runtime::run(async {
+    /// let result = TaskGroup::<&str>::scope(async |group| {
+    ///     let one = group.create_task(async { Ok(1) });
+    ///     let alone = group.create_task(sleep(Duration::MAX));
+    ///     alone.cancel();
+    ///     assert!(alone.await.unwrap_err().is_cancelled());
+    ///     let value = one.await.unwrap();
+    ///     group.create_task(async { Err::<(), _>("no") }); // ends the group
+    ///     catch_cancelled(sleep(Duration::MAX)).await.unwrap_err();
+    ///     Ok(value)
+    /// })
+    /// .await;
+    /// assert_eq!(result.unwrap_err().into_errors().collect::<Vec<_>>(), ["no"]);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> GroupTask<<F::Output as ChildOutput<E>>::Value>
     where
@@ -318,6 +343,10 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`create_task`](Self::create_task). One that starts eagerly has had its first step.
     #[track_caller]
     pub fn create_task_with<F>(
         &self,
@@ -346,6 +375,10 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`create_task`](Self::create_task).
     #[track_caller]
     pub fn try_create_task<F>(
         &self,
@@ -746,6 +779,12 @@ where
 
 /// The handle of a child: a [`Task`] that may be dropped without a second thought, because the group waits for it.
 ///
+/// # Cancellation
+///
+/// As for a [`Task`]: a request that comes to the one who awaits it is passed on to the child, and waited out. If the child has failed, the group's
+/// request comes first, so that the code around the await is cancelled and does not see the failure; the group has it. A drop of the await, or
+/// of the handle, touches nothing.
+///
 /// # Examples
 ///
 /// ```
@@ -765,7 +804,11 @@ where
 pub struct GroupTask<T>(Task<T>);
 
 impl<T> GroupTask<T> {
-    /// The task itself.
+    /// The task itself, for what takes a [`Task`]: [`wait`](fn@crate::wait), [`as_completed`](fn@crate::as_completed).
+    ///
+    /// # Cancellation
+    ///
+    /// It is still a child, and the group waits for it.
     pub fn into_task(self) -> Task<T> {
         self.0
     }

@@ -44,5 +44,5 @@ export LSAN_OPTIONS="suppressions=$PWD/ci/lsan.supp ${LSAN_OPTIONS:-}"
 export RUST_BACKTRACE=0
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 # shellcheck disable=SC2086
-exec cargo +nightly test $standard --target "$target" -p runtime -p runtime-core -p runtime-bridge -p runtime-timers --lib --test integration \
+exec cargo +nightly test --no-fail-fast $standard --target "$target" -p runtime -p runtime-core -p runtime-bridge -p runtime-timers --lib --test integration \
     --test foreign --test to_thread --test left_behind -- --skip inspect --skip debug:: --skip t_12 --skip million --skip ten_thousand "$@"

@@ -17,6 +17,7 @@ use crate::scheduler::{Life, Shared};
 use crate::scope::CancelScope;
 use crate::task::builder::{Options, create};
 use crate::task::error::{CancelledError, TaskError, drop_quietly};
+use crate::task::registry::Shard;
 use crate::task::state::Claim;
 use crate::task::{Kind, Notified, TaskRef, harness, memory};
 use parking_lot::Mutex;
@@ -284,6 +285,7 @@ impl Engine {
              runtime here instead, or close it from another thread"
         );
         self.as_worker(|worker| {
+            memory::runtime_ends();
             let deadline =
                 self.shared.config.shutdown_grace.map_or(u64::MAX, |grace| self.shared.clock.deadline(grace));
             close_tasks(worker, [Life::Closing, Life::Draining], deadline);
@@ -591,14 +593,12 @@ fn join_workers(shared: &Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) {
 /// task of that poll idle now, and has to end it before the runtime goes (R6).
 pub(crate) fn discard(worker: &Worker) {
     let shared = worker.shared();
-    for remote in &shared.remotes {
-        remote.tasks.close();
-    }
+    shared.tasks.iter().for_each(Shard::close);
     loop {
         while let Some(task) = worker.take_any() {
             drop_queued(shared, task);
         }
-        let left = shared.remotes.iter().flat_map(|remote| remote.tasks.collect());
+        let left = shared.tasks.iter().flat_map(Shard::collect);
         // Not `any`, which would leave the rest of them out.
         let on_their_way = left.filter(|task| drop_idle(shared, task) == Claim::Queued).count();
         if on_their_way == 0 {

@@ -587,6 +587,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_soon_is_as_near_as_in_a_new_wheel_however_much_time_has_gone_by() {
+        const LATER: u64 = 1 << 40;
+        let mut wheel = Wheel::new(0);
+        wheel.insert(LATER << 8, 0);
+        assert!(wheel.poll(LATER).is_none());
+        let mut new = Wheel::new(LATER);
+        for soon in [1, 63, 64, 5_000] {
+            let [place, expected] = [&mut wheel, &mut new].map(|wheel| {
+                let key = wheel.insert(LATER + soon, 0);
+                wheel.slab.at(key.index()).links.place
+            });
+            assert_eq!(place, expected);
+        }
+        check(&wheel);
+    }
+
+    #[test]
     fn time_does_not_go_back_but_where_it_begins_anew() {
         let mut wheel = Wheel::new(1_000);
         wheel.insert(2_000, 0);

@@ -45,9 +45,9 @@ pub(super) struct Picture {
 impl Picture {
     pub(super) fn take(shared: &Arc<Shared>, more: Option<&TaskRef>) -> Self {
         let mut tasks: Vec<TaskRef> = more.cloned().into_iter().collect();
-        for remote in &shared.remotes {
+        for shard in shared.tasks.iter() {
             let mut walk = Walk::default();
-            while !remote.tasks.walk_on(&mut walk) {}
+            while !shard.walk_on(&mut walk) {}
             tasks.extend(walk.found.into_iter().filter(|task| is_listed(task.header().kind()) && !task.done()));
         }
         tasks.sort_unstable_by_key(TaskRef::id);

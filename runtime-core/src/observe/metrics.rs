@@ -145,10 +145,12 @@ impl Metrics {
     pub(crate) fn of(shared: &Shared) -> Self {
         let mut metrics = Self::default();
         let now = shared.clock.real_now();
-        for remote in &shared.remotes {
-            let users = remote.tasks.counts().users;
+        for shard in shared.tasks.iter() {
+            let users = shard.counts().users;
             metrics.tasks_alive += users.len;
             metrics.tasks_created += users.inserted;
+        }
+        for remote in &shared.remotes {
             metrics.injected += remote.injected.get();
             remote.timers.count(&mut metrics.timers);
             metrics.workers.push(WorkerMetrics::of(remote, now));

@@ -12,7 +12,8 @@ const SEARCHING_MASK: usize = SLEEPING_ONE - 1;
 
 /// The shared state of sleeping and waking.
 pub(crate) struct Idle {
-    /// Low half: how many workers search; high half: how many sleep. Changed under the lock where it says so.
+    /// Low half: how many workers search; high half: how many sleep. Changed under the lock where it says so. What is ordered is ordered by the fences; the
+    /// changes themselves could be relaxed, which would cost as much.
     word: AtomicUsize,
     /// Who sleeps.
     sleepers: Mutex<Sleepers>,
@@ -62,7 +63,7 @@ impl Idle {
             return None;
         }
         let mut sleepers = self.sleepers.lock();
-        // Under the lock nobody falls asleep; a searcher that has come meanwhile will find the work.
+        // Under the lock nobody falls asleep; a searcher that has come meanwhile will find the work, and a second one would be woken in vain.
         if self.word.load(Relaxed) & SEARCHING_MASK != 0 {
             return None;
         }
@@ -223,5 +224,77 @@ impl Sleepers {
         if self.sentry == Some(worker) {
             self.sentry = None;
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_searcher_is_woken_at_a_time_the_last_to_fall_asleep_first_and_the_sentry_last() {
+        let idle = Idle::new(4);
+        assert_eq!(idle.notify(), None, "all are awake");
+        let sentries = [2, 0, 3].map(|worker| idle.fall_asleep(worker, false).sentry);
+        assert_eq!((sentries, idle.counts()), ([true, false, false], (0, 3)));
+        assert!(idle.any_asleep() && idle.seems_to_need_a_searcher());
+        assert_eq!(idle.lookout(), Some(2));
+
+        assert_eq!((idle.notify(), idle.counts()), (Some(3), (1, 2)));
+        assert!(!idle.seems_to_need_a_searcher());
+        assert_eq!(idle.notify(), None, "one searches");
+        assert!(idle.end_search(), "the last");
+        assert_eq!(idle.notify(), Some(0));
+        assert!(idle.take_post(2), "it still has it");
+        assert!(!idle.take_post(3), "awake");
+        assert!(idle.end_search());
+        assert_eq!((idle.notify(), idle.counts()), (Some(2), (1, 0)));
+        assert_eq!(idle.lookout(), None);
+        assert!(idle.fall_asleep(1, false).sentry, "the post is free");
+    }
+
+    #[test]
+    fn who_wakes_by_itself_leaves_the_list_and_the_post() {
+        let idle = Idle::new(3);
+        assert!(idle.fall_asleep(0, false).sentry && !idle.fall_asleep(1, false).sentry);
+        assert!(idle.wake_self(0, true));
+        assert!(!idle.wake_self(0, true), "it is on the list no more");
+        assert_eq!((idle.counts(), idle.is_asleep(0), idle.is_asleep(1)), ((1, 1), false, true));
+        assert_eq!(idle.lookout(), Some(1), "who will become it");
+        assert!(idle.fall_asleep(2, false).sentry && !idle.take_post(1), "the post was free, and is not now");
+        assert!(!idle.fall_asleep(0, true).sentry);
+        assert_eq!(idle.counts(), (0, 3));
+    }
+
+    #[test]
+    fn half_of_those_who_are_awake_search_at_the_most() {
+        let idle = Idle::new(5);
+        assert!([true, true, true, false, false].into_iter().all(|may| idle.begin_search() == may));
+        assert_eq!([idle.end_search(), idle.end_search(), idle.end_search()], [false, false, true]);
+        for worker in 0..3 {
+            let _ = idle.fall_asleep(worker, false);
+        }
+        assert!(idle.begin_search() && !idle.begin_search());
+    }
+
+    #[test]
+    fn what_the_sentry_announces_stands_until_it_announces_something_else() {
+        let idle = Idle::new(2);
+        assert!(idle.lookout_is_later_than(u64::MAX - 1) && !idle.is_watched());
+        idle.announce_lookout(10, true);
+        assert!(idle.lookout_is_later_than(9) && !idle.lookout_is_later_than(10) && idle.is_watched());
+        idle.announce_lookout(u64::MAX, false);
+        assert!(idle.lookout_is_later_than(10) && !idle.is_watched());
+    }
+
+    #[test]
+    fn one_searcher_takes_a_long_nap_at_a_time_and_is_roused_once() {
+        let idle = Idle::new(3);
+        assert_eq!(idle.rouse(), None);
+        assert!(idle.begin_nap(0) && !idle.begin_nap(1));
+        assert!(!idle.end_nap(0) && idle.begin_nap(2));
+        assert_eq!((idle.rouse(), idle.rouse()), (Some(2), None));
+        assert!(idle.end_nap(2), "roused");
+        assert!(idle.begin_nap(1));
     }
 }

@@ -18,7 +18,7 @@ use crate::report::Reporter;
 use crate::task::cell::Header;
 use crate::task::error::TaskError;
 use crate::task::handle::is_listed;
-use crate::task::registry::{Count, Counts, Shard, Swept};
+use crate::task::registry::{Count, Counts, Shard, Shards, Swept};
 use crate::task::{Kind, Notified, Schedule, TaskRef};
 use crate::time::TimerShard;
 use crate::time::clock::Clock;
@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) watchdog: Option<Watchdog>,
     /// Parts of one worker that others read or take from.
     pub(crate) remotes: Box<[CachePadded<Remote>]>,
+    /// The tasks that are alive.
+    pub(crate) tasks: Shards,
     /// Work from threads that are no workers.
     pub(crate) injector: Injector,
     /// Work that only worker 0 may do: the main future.
@@ -94,7 +96,6 @@ pub(crate) struct Remote {
     pub(crate) parker: Parker,
     /// What its thread runs.
     pub(crate) running: crate::current::Running,
-    pub(crate) tasks: Shard,
     pub(crate) timers: &'static TimerShard,
     /// Entries that threads which are no workers have queued; they spread over the workers' counters, which have nothing else to do with it.
     pub(crate) injected: Counter,
@@ -113,7 +114,6 @@ impl Remote {
             lifo: AtomicPtr::new(std::ptr::null_mut()),
             parker: Parker::new(),
             running: crate::current::Running::default(),
-            tasks: Shard::new(),
             timers,
             injected: Counter::default(),
             counters: Arc::new(CachePadded::new(Counters::new(config.poll_times))),
@@ -138,6 +138,7 @@ impl Shared {
             reporter: Reporter::default(),
             watchdog: config.debug.then(Watchdog::new),
             remotes: stealers.into_iter().map(|stealer| Remote::new(stealer, &config, &clock)).collect(),
+            tasks: Shards::new(workers),
             clock,
             config,
             injector: Injector::new(workers),
@@ -179,9 +180,9 @@ impl Shared {
     /// The shards are looked at one after the other, and meanwhile a task in one may create another in one that was looked at before,
     /// and end. So it takes a second look, in which nothing has been listed since the first: then all were empty at once.
     pub(crate) fn is_deserted(&self, alive: impl Fn(Counts) -> Count) -> bool {
-        let counts: Vec<_> = self.remotes.iter().map(|remote| alive(remote.tasks.counts())).collect();
+        let counts: Vec<_> = self.tasks.iter().map(|shard| alive(shard.counts())).collect();
         counts.iter().all(|count| count.len == 0)
-            && self.remotes.iter().zip(&counts).all(|(remote, first)| alive(remote.tasks.counts()) == *first)
+            && self.tasks.iter().zip(&counts).all(|(shard, first)| alive(shard.counts()) == *first)
     }
 
     /// Whether such a task is not taken in from a thread that is none of the workers: not in the shutdown, which would have no end if others went on
@@ -192,7 +193,7 @@ impl Shared {
 
     /// Begins a sweep of all that is listed, by worker 0; with others, if they have nothing to do.
     pub(crate) fn begin_sweep(&self) {
-        self.remotes.iter().for_each(|remote| remote.tasks.begin_sweep());
+        self.tasks.iter().for_each(Shard::begin_sweep);
         if self.workers() > 1 {
             // SeqCst: as a push, before the look at who sleeps.
             self.unswept.store(true, SeqCst);
@@ -205,12 +206,11 @@ impl Shared {
         self.unswept.load(Relaxed)
     }
 
-    /// The next few tasks of the sweep, `first`'s before those of other workers; none at the end.
-    pub(crate) fn sweep_on(&self, first: usize) -> Swept {
+    /// The next few tasks of the sweep for this worker; none at the end.
+    pub(crate) fn sweep_on(&self, worker: usize) -> Swept {
         let mut swept = Swept::new();
-        let (before, from) = self.remotes.split_at(first);
-        for remote in from.iter().chain(before) {
-            remote.tasks.sweep_on(&mut swept, |kind| self.is_closing(kind));
+        for shard in self.tasks.to_sweep(worker) {
+            shard.sweep_on(&mut swept, |kind| self.is_closing(kind));
             if swept.seen > 0 {
                 return swept;
             }
@@ -225,12 +225,13 @@ impl Shared {
     }
 
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
-        self.remotes.iter().flat_map(|remote| remote.tasks.tasks()).collect()
+        self.tasks.iter().flat_map(Shard::tasks).collect()
     }
 
-    /// A shard for a task that a foreign thread creates.
-    pub(crate) fn foreign_shard(&self) -> u16 {
-        worker::foreign_place(self.workers()) as u16
+    /// The place in `tasks` for the task with this number, which this worker creates, or a foreign thread.
+    #[inline]
+    pub(crate) fn place_of(&self, worker: Option<&Worker>, id: u64) -> u16 {
+        self.tasks.place(worker.map_or_else(|| worker::foreign_place(self.workers()), Worker::index), id)
     }
 
     /// Takes a push from a thread that is none of this runtime's workers, or one for worker 0 alone.
@@ -382,7 +383,7 @@ impl Schedule for Shared {
             });
         }
         let Some(task) = task else { return };
-        let shard = &self.remotes[usize::from(task.header().shard)].tasks;
+        let shard = self.tasks.get(task.header().shard);
         // SAFETY: inserted by its creator into this very shard, and removed once, by its completer.
         let left = unsafe { shard.remove(task.as_raw()) };
         if left == 0 && self.life() != Life::Open {

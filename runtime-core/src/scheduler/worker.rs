@@ -394,7 +394,7 @@ impl Worker {
     /// Before any rest, so that nothing that has ended keeps a shutdown waiting.
     fn unlist_ended(&self) {
         // SAFETY: `Shared::release` gives tasks of this runtime, listed by their creators in the shards with these numbers.
-        unsafe { self.ended.unlist(|shard| &self.shared.remotes[usize::from(shard)].tasks) };
+        unsafe { self.ended.unlist(&self.shared.tasks) };
         if self.shared.life() != Life::Open {
             // The shutdown waits for the last one.
             self.shared.remotes[0].parker.unpark();

@@ -283,11 +283,12 @@ fn create_told<F: Future, H: Hook>(
     let eager = options.eager.unwrap_or(shared.config.eager_tasks)
         && options.kind == Kind::Task
         && worker.is_some_and(Worker::may_run_eagerly);
-    let shard = worker.map_or_else(|| shared.foreign_shard(), |worker| worker.index() as u16);
+    let id = worker.map_or_else(worker::foreign_id, Worker::next_id);
+    let shard = shared.place_of(worker, id);
     let new = NewTask {
         state: new_state(shared.config.inspect, eager),
         kind: options.kind,
-        id: worker.map_or_else(worker::foreign_id, Worker::next_id),
+        id,
         runtime: shared.id,
         shard,
         context: options.context.map_or_else(context::current_map, |context| context.map),
@@ -309,7 +310,7 @@ fn create_told<F: Future, H: Hook>(
     }
     let is_refused = worker.is_none() && shared.refuses_strangers(options.kind);
     // SAFETY: new, and in no list; the runtime's reference keeps it until its completion removes it.
-    if is_refused || !unsafe { shared.remotes[usize::from(shard)].tasks.insert(raw) } {
+    if is_refused || !unsafe { shared.tasks.get(shard).insert(raw) } {
         harness::refuse(raw, "the runtime is closed");
         return task;
     }

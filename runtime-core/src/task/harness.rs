@@ -271,7 +271,7 @@ fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool 
         return cancel_promise(task, error);
     }
     let request = if error.is_plain() {
-        header.state.request()
+        header.state.request(false)
     } else {
         // Under the lock, so that the deliverer finds the error together with the bit.
         let mut inner = header.cold().inner.lock();
@@ -285,7 +285,7 @@ fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool 
                 true
             };
         }
-        let request = header.state.request();
+        let request = header.state.request(true);
         if let Request::Recorded { first, .. } = request {
             if first {
                 // C-23: the first undelivered message is the one that is delivered.
@@ -459,7 +459,7 @@ pub(crate) fn sweep_and_take(task: &TaskRef) -> Option<Notified> {
         cancel_promise(task, CancelledError::without_message());
         return None;
     }
-    let request = header.state.request();
+    let request = header.state.request(false);
     let is_owed = matches!(request, Request::Recorded { wake: Wake::Submit, .. });
     // SAFETY: the transition above owes the push.
     is_owed.then(|| unsafe { Notified::new(task.as_raw()) })

@@ -1,4 +1,4 @@
-//! The live tasks: one list per worker, so that creating a task touches nothing that other workers write.
+//! The live tasks: lists of its own for each worker, so that creating a task touches nothing that other workers write.
 //!
 //! A worker takes the tasks that have ended there out of their lists several at a time, and at the latest before it rests ([`Ended`]): their lists are often those of other
 //! workers, whose locks would go to and fro with every task. Until then they are listed, but done.
@@ -9,6 +9,7 @@ use super::cell::Header;
 use super::handle::is_listed;
 use super::{Kind, Notified, TaskRef, harness};
 use crate::spin::SpinLock;
+use crossbeam_utils::CachePadded;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
@@ -50,23 +51,69 @@ impl Ended {
         self.0.borrow().is_empty()
     }
 
-    /// Takes all out of their lists and gives the references back. `shard` finds a list by its number.
+    /// Takes all out of their lists and gives the references back.
     ///
     /// # Safety
     ///
-    /// The tasks are listed in these shards.
-    pub(crate) unsafe fn unlist<'a>(&self, shard: impl Fn(u16) -> &'a Shard) {
+    /// The tasks are listed there.
+    pub(crate) unsafe fn unlist(&self, shards: &Shards) {
         // Nothing is borrowed when the references go.
         let mut tasks = self.0.take();
         tasks.sort_unstable_by_key(|task| task.header().shard);
         for tasks in tasks.chunk_by(|one, next| one.header().shard == next.header().shard) {
             // SAFETY: by the caller's promise.
-            unsafe { shard(tasks[0].header().shard).remove_all(tasks) };
+            unsafe { shards.get(tasks[0].header().shard).remove_all(tasks) };
         }
         tasks.clear();
         if self.is_empty() {
             self.0.replace(tasks);
         }
+    }
+}
+
+/// How many lists a worker has, if there are others: tasks go to one and the other by turns, so that in a shutdown the worker and one that helps it are at different
+/// ones. (With one, two workers took as long for a million tasks as one did.)
+const LISTS: usize = 2;
+/// How many tasks in a row go to the same list: neighbours in a list are neighbours in memory. Picked out of thin air.
+const ROW: u64 = 256;
+
+/// The lists of a runtime.
+pub(crate) struct Shards {
+    shards: Box<[CachePadded<Shard>]>,
+    /// Of each worker.
+    lists: usize,
+}
+
+impl Shards {
+    pub(crate) fn new(workers: usize) -> Self {
+        // One in models, which have to be small.
+        let lists = if workers > 1 && !cfg!(loom) { LISTS } else { 1 };
+        Self { shards: (0..workers * lists).map(|_| CachePadded::new(Shard::new())).collect(), lists }
+    }
+
+    /// The number of the list for the task with this `id`, made by this worker, or by a foreign thread that counts as this worker.
+    #[inline]
+    pub(crate) fn place(&self, worker: usize, id: u64) -> u16 {
+        (worker * self.lists + (id / ROW) as usize % self.lists) as u16
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, place: u16) -> &Shard {
+        &self.shards[usize::from(place)]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().map(|shard| &**shard)
+    }
+
+    /// The lists in the order in which this worker sweeps: its own, and then those of others from the other end, where they come last.
+    pub(crate) fn to_sweep(&self, worker: usize) -> impl Iterator<Item = &Shard> {
+        let own = worker * self.lists..(worker + 1) * self.lists;
+        let others = (0..self.shards.len()).rev().filter({
+            let own = own.clone();
+            move |place| !own.contains(place)
+        });
+        own.chain(others).map(|place| &*self.shards[place])
     }
 }
 
@@ -340,4 +387,27 @@ fn set_links(task: NonNull<Header>, new: Links) {
 #[inline]
 fn take_links(task: NonNull<Header>) -> Links {
     with_links(task, |links| std::mem::replace(links, Links::new()))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_worker_sweeps_all_lists_its_own_first_and_meets_the_others_at_their_end() {
+        let shards = Shards::new(3);
+        let place = |shard: &Shard| shards.iter().position(|other| std::ptr::eq(other, shard)).unwrap();
+        let orders = [0, 1, 2].map(|worker| shards.to_sweep(worker).map(place).collect::<Vec<_>>());
+        assert_eq!(orders, [[0, 1, 5, 4, 3, 2], [2, 3, 5, 4, 1, 0], [4, 5, 3, 2, 1, 0]]);
+        let only = Shards::new(1);
+        assert_eq!((only.iter().count(), only.to_sweep(0).count()), (1, 1));
+    }
+
+    #[test]
+    fn tasks_go_to_all_lists_of_their_worker() {
+        let shards = Shards::new(2);
+        let places: Vec<_> = (0..4).map(|row| shards.place(1, row * ROW)).collect();
+        assert_eq!(places, [2, 3, 2, 3]);
+        assert_eq!(Shards::new(1).place(0, 7 * ROW), 0);
+    }
 }

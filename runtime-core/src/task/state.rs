@@ -18,6 +18,7 @@
 //! | 10 | `AGAIN` | the pending request has been delivered before: it replaces no value | without `CANCEL` |
 //! | 11 | `TRACE` | somebody wants to know what the next poll awaits (`inspect`) | for promises |
 //! | 12 | `WATCHED` | from creation on, where every poll is to be recorded (`inspect`) | later |
+//! | 13 | `MESSAGE` | a request with a message was made: for good, so that the word is not again what it was before | |
 //! | 16..32 | requests | `cancel` minus `uncancel`, saturating | |
 //! | 32..64 | references | | |
 //!
@@ -57,6 +58,7 @@ pub(crate) const RETRIEVED: u64 = 1 << 9;
 pub(crate) const AGAIN: u64 = 1 << 10;
 pub(crate) const TRACE: u64 = 1 << 11;
 pub(crate) const WATCHED: u64 = 1 << 12;
+pub(crate) const MESSAGE: u64 = 1 << 13;
 
 /// How many references a poll has in advance. Picked out of thin air: more than most polls clone wakers.
 pub(crate) const SPARE: u8 = 4;
@@ -156,7 +158,7 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(u64, &str); 13] = [
+        const NAMES: [(u64, &str); 14] = [
             (RUNNING, "RUNNING"),
             (NOTIFIED, "NOTIFIED"),
             (COMPLETE, "COMPLETE"),
@@ -170,6 +172,7 @@ impl fmt::Debug for Snapshot {
             (AGAIN, "AGAIN"),
             (TRACE, "TRACE"),
             (WATCHED, "WATCHED"),
+            (MESSAGE, "MESSAGE"),
         ];
         let set: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.has(*bit)).map(|(_, name)| *name).collect();
         write!(f, "State({}; requests {}, refs {})", set.join("|"), self.requests(), self.refs())
@@ -366,13 +369,13 @@ impl State {
         }
     }
 
-    /// Takes the right to the future (or to a promise's slot) of a task that is not being polled.
+    /// Takes the right to the slot of a promise, or to the future of a task that nobody but its creator knows.
     ///
-    /// Acquire: pairs with the release of `end_poll`.
+    /// Relaxed: nobody has touched either since it was made, and nobody claims it twice.
     pub(crate) fn try_claim(&self) -> bool {
         let mut before = self.0.load(Relaxed);
         while before & (RUNNING | COMPLETE) == 0 {
-            match self.0.compare_exchange_weak(before, before | RUNNING, AcqRel, Relaxed) {
+            match self.0.compare_exchange_weak(before, before | RUNNING, Relaxed, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => before = now,
             }
@@ -400,16 +403,17 @@ impl State {
         }
     }
 
-    /// Counts a request and leaves it for delivery.
+    /// Counts a request, with a message or without, and leaves it for delivery.
     ///
     /// AcqRel as in `wake`.
-    pub(crate) fn request(&self) -> Request {
+    pub(crate) fn request(&self, has_message: bool) -> Request {
+        let mark = if has_message { MESSAGE } else { 0 };
         let mut before = self.0.load(Relaxed);
         loop {
             if before & COMPLETE != 0 {
                 return Request::TooLate;
             }
-            let next = (add_request(before) | CANCEL | NOTIFIED) & !AGAIN;
+            let next = (add_request(before) | CANCEL | NOTIFIED | mark) & !AGAIN;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
                 Ok(_) => {
                     let wake = if before & (NOTIFIED | RUNNING) == 0 { Wake::Submit } else { Wake::Nothing };
@@ -421,17 +425,21 @@ impl State {
     }
 
     /// The shutdown's request to a task that has been polled before, is idle and has no request: all in one step, which owes the push. False for any other,
-    /// and if `is_plain` says so, which is asked between the look at the word and the step: what it asks about has not changed in between, if whoever
-    /// changes it counts a request after that, and no request is taken back meanwhile.
+    /// and if `is_plain` says so, which is asked between the look at the word and the step: no request with a message was made in between, for that leaves
+    /// its mark in the word.
     ///
-    /// AcqRel as in `wake`, and as in `is_swept`. Acquire: `is_plain` sees what was there when the word was.
+    /// Acquire: `is_plain` sees what was there when the word was. Relaxed for the step: it publishes nothing of its own, and what others have published with
+    /// the word before it, as in `is_swept`, it leaves as it is for the next `begin_poll`.
     pub(crate) fn sweep_idle(&self, is_plain: impl Fn() -> bool) -> bool {
         let before = self.0.load(Acquire);
         let is_idle = before & (RUNNING | NOTIFIED | COMPLETE | CANCEL | STARTED | SWEPT) == STARTED;
         // If it fails because of something else than these bits, that is what the long way is for.
         is_idle
             && is_plain()
-            && self.0.compare_exchange(before, add_request(before) | SWEPT | CANCEL | NOTIFIED, AcqRel, Relaxed).is_ok()
+            && self
+                .0
+                .compare_exchange(before, add_request(before) | SWEPT | CANCEL | NOTIFIED, Relaxed, Relaxed)
+                .is_ok()
     }
 
     /// Counts a request that is not delivered; false for a task that has ended. Relaxed: the count guards no data.
@@ -526,9 +534,9 @@ impl State {
 
     /// The poller takes the wish to watch; true if there was one.
     ///
-    /// AcqRel as in `request_trace`.
+    /// Relaxed: it has seen the wish before (acquire, in `load`), and the requests are behind a lock.
     pub(crate) fn take_trace(&self) -> bool {
-        self.0.fetch_and(!TRACE, AcqRel) & TRACE != 0
+        self.0.fetch_and(!TRACE, Relaxed) & TRACE != 0
     }
 
     /// A task whose polls are all recorded. Called before anybody else knows the task.
@@ -563,7 +571,7 @@ impl State {
 
     /// The typed handle goes: no outcome is wanted any more. Its reference goes with it, unless there is something left to do.
     ///
-    /// AcqRel: the release half as in `ref_dec`; acquire on failure: the outcome will be read.
+    /// Release as in `ref_dec`, of which it is one. Acquire for the look and on failure: the outcome will be read.
     #[inline]
     pub(crate) fn drop_join_interest(&self) -> DropJoin {
         let mut before = self.0.load(Acquire);
@@ -574,7 +582,7 @@ impl State {
             // Not complete: the runtime's reference stands, so this is not the last one.
             let waker = before & JOIN_WAKER != 0;
             let next = (before & !(JOIN_WAKER | JOIN_INTEREST)) - if waker { 0 } else { REF_ONE };
-            match self.0.compare_exchange_weak(before, next, AcqRel, Acquire) {
+            match self.0.compare_exchange_weak(before, next, Release, Acquire) {
                 Ok(_) if waker => return DropJoin::Waker,
                 Ok(_) => return DropJoin::Gone,
                 Err(now) => before = now,

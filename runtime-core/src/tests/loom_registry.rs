@@ -3,7 +3,7 @@
 use super::support::{Counted, Drops, Flags, Freed, Queue, create_unqueued, model};
 use crate::loom::thread;
 use crate::scheduler::Shared;
-use crate::task::registry::Shard;
+use crate::task::registry::{Shard, Swept};
 use crate::task::{Notified, Task, TaskRef};
 use std::sync::Arc;
 
@@ -95,6 +95,33 @@ fn a_task_is_listed_or_refused() {
     });
 }
 
+/// The sweep comes to a list in steps, and the task that would be next goes meanwhile, or before: all that stay are found, each once.
+///
+/// *Found by hand:* `unlink` that leaves the sweep's place where it is.
+#[test]
+fn a_sweep_finds_its_place_when_the_next_task_goes() {
+    model(|| {
+        let listed = Listed::new();
+        let (tasks, notified): (Vec<_>, Vec<_>) = (0..3).map(|_| listed.create()).unzip();
+        assert!(tasks.iter().all(|task| listed.insert(task)));
+        listed.shard.begin_sweep();
+        let (shard, next) = (Arc::clone(&listed.shard), tasks[2].task_ref());
+        let remover = thread::spawn(move || Listed::remove(&shard, &next));
+        let mut swept = Swept::new();
+        listed.shard.sweep_on(&mut swept, |_| true);
+        remover.join().unwrap();
+        listed.shard.sweep_on(&mut swept, |_| true);
+        let found = |task: &Task<Counted>| swept.others.iter().filter(|found| **found == task.task_ref()).count();
+        assert_eq!((found(&tasks[0]), found(&tasks[1])), (1, 1));
+        assert_eq!(swept.seen, 2 + found(&tasks[2]));
+        assert!(swept.entries.is_empty(), "all are queued");
+        let left: Vec<_> = tasks[..2].iter().map(|task| Listed::remove(&listed.shard, task)).collect();
+        assert_eq!(left, [1, 0]);
+        drop((swept, tasks));
+        listed.end(notified);
+    });
+}
+
 /// A task creates another in a list that was looked at before, and ends, and so on: the runtime is never taken for deserted.
 ///
 /// *Found by hand:* `is_deserted` that looks at each list once.
@@ -106,7 +133,7 @@ fn a_runtime_with_a_task_is_not_deserted() {
         let config = crate::Config { workers: 2, ..crate::Config::default() };
         let shared = Shared::new(0, config, vec![None, None]);
         let list = |shared: &Shared, worker: usize, task: &TaskRef, is_new: bool| {
-            let shard = &shared.remotes[worker].tasks;
+            let shard = shared.tasks.get(shared.tasks.place(worker, 0));
             // SAFETY: each is put into one list, and removed from it before it completes.
             let _ =
                 unsafe { if is_new { usize::from(shard.insert(task.as_raw())) } else { shard.remove(task.as_raw()) } };

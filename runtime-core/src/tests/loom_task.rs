@@ -252,19 +252,36 @@ fn an_output_that_nobody_wants_is_dropped_once() {
 /// *Found by hand:* `complete` that does not look for `CANCEL`; `request` that does not look for `COMPLETE`.
 #[test]
 fn a_cancel_and_a_completion_have_one_outcome() {
-    model(|| {
-        let (model, mut task) = Model::new(0);
-        let worker = model.drain_on_thread();
-        let recorded = task.cancel();
-        worker.join().unwrap();
-        model.queue.drain();
-        let outcome = task.result().expect("ended");
-        assert_eq!(recorded, outcome.is_err(), "recorded and delivered, or refused");
-        assert_eq!(recorded, task.cancelled());
-        assert_eq!(u32::from(recorded), task.cancelling());
-        drop((outcome, task));
-        model.check();
-    });
+    model(|| cancel_while_it_completes(None));
+}
+
+/// The same with a message, which is there when the request is.
+///
+/// *Found by hand:* `take_request` with `Relaxed`.
+#[test]
+fn a_message_that_comes_while_the_task_completes_is_delivered() {
+    model(|| cancel_while_it_completes(Some("stop")));
+}
+
+fn cancel_while_it_completes(message: Option<&str>) {
+    let (model, mut task) = Model::new(0);
+    let worker = model.drain_on_thread();
+    let recorded = match message {
+        Some(message) => task.cancel_with(message),
+        None => task.cancel(),
+    };
+    worker.join().unwrap();
+    model.queue.drain();
+    let outcome = task.result().expect("ended");
+    assert_eq!(recorded, outcome.is_err(), "recorded and delivered, or refused");
+    assert_eq!(recorded, task.cancelled());
+    assert_eq!(u32::from(recorded), task.cancelling());
+    match outcome {
+        Ok(value) => drop(value),
+        Err(error) => assert_eq!(message_of(error).as_deref(), message),
+    }
+    drop(task);
+    model.check();
 }
 
 /// Two requests with messages against their delivery to a task that is in a queue already: the task ends by the message that was recorded first, and
@@ -658,6 +675,45 @@ fn the_sweep_s_request_is_not_made_after_the_one_that_was_passed_on_was_delivere
     });
 }
 
+/// The same where the task takes that request back before it waits again, so that its word is what it was: it had been cancelled before.
+///
+/// *Found by hand:* `request` that leaves no mark of a message.
+#[test]
+fn the_sweep_s_request_is_not_made_after_the_one_that_was_passed_on_was_taken_back() {
+    model(|| {
+        let (queue, freed) = (Queue::new(), Freed::new());
+        let caught = Arc::new(Count::new(0));
+        let count = Arc::clone(&caught);
+        let task = create(&queue, &freed, async move {
+            for number in 1..=3 {
+                crate::catch_cancelled(std::future::pending::<()>()).await.expect_err("cancelled");
+                count.store(number, Relaxed);
+                if number == 2 {
+                    crate::current_task().expect("this one").uncancel();
+                }
+            }
+        });
+        queue.drain_once();
+        task.cancel();
+        queue.drain();
+        let (other, ready) = (task.task_ref(), Arc::clone(&queue));
+        let passer = thread::spawn(move || {
+            other.cancel_by(&crate::CancelledError::sweep());
+            ready.drain();
+        });
+        harness::sweep(&task);
+        queue.drain();
+        passer.join().unwrap();
+        queue.drain();
+        assert_eq!((caught.load(Relaxed), task.cancelling()), (2, 2));
+        task.cancel_with("over");
+        queue.drain();
+        assert!(task.done());
+        drop(task);
+        freed.check();
+    });
+}
+
 /// A plain request is being delivered while another comes with a message: that goes with the one it came with.
 ///
 /// Found in the engine: the poll that had taken the first request without the lock took the second one's message as well.
@@ -694,6 +750,24 @@ fn a_message_does_not_overtake_a_plain_request() {
     });
 }
 
+/// Who has given up an await takes the waker back and goes, handle and all, while the task ends: the free comes after that.
+///
+/// *Found by hand:* `drop_join_interest` whose step publishes nothing.
+#[test]
+fn a_handle_that_goes_is_done_with_its_slot_before_the_free() {
+    model(|| {
+        let (model, mut task) = Model::new(0);
+        let awaiter = model.on_thread(move || {
+            let _ = task.poll_done(&mut Context::from_waker(Waker::noop()));
+            task.stop_waiting();
+            drop(task);
+        });
+        model.queue.drain();
+        awaiter.join().unwrap();
+        model.check();
+    });
+}
+
 /// The shutdown's last means against a wake from a foreign thread: the task ends once, and the waker's push comes before that, while the
 /// scheduler is there.
 ///
@@ -720,6 +794,26 @@ fn what_is_left_over_is_dropped_after_its_push() {
         model.queue.go();
         drop(reference);
         foreign.join().unwrap();
+        model.check();
+    });
+}
+
+/// The shutdown's last means against the poll of a worker that was left behind: the future is dropped by one of the two, after the poll.
+///
+/// *Found by hand:* `claim_idle` with `Relaxed`.
+#[test]
+fn what_is_left_over_is_dropped_after_its_poll() {
+    model(|| {
+        let (model, task) = Model::new(1);
+        let reference = task.task_ref();
+        drop(task);
+        let worker = model.drain_on_thread();
+        while harness::drop_idle(&reference, &*model.queue, "left over") != Claim::Claimed {
+            thread::yield_now();
+        }
+        worker.join().unwrap();
+        assert!(reference.cancelled());
+        drop((reference, model.slot.lock().unwrap().take()));
         model.check();
     });
 }

@@ -12,6 +12,8 @@ use crate::scheduler::{Life, Shared};
 use crate::task::builder::{Options, create};
 use crate::task::{Kind, Task};
 use crate::time::sleep::sleep;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::pin;
@@ -322,7 +324,10 @@ fn who_stops_searching_leaves_no_task_behind() {
     reduced_model(2, || {
         let mut rig = Rig::new();
         let roll = Roll::new(&rig, 2);
-        let workers = [rig.start(0, || ()), rig.start(1, || ())];
+        // One after the other: how both fall asleep at once is the matter of other models, and this one would have no end.
+        let first = rig.start(0, || ());
+        rig.wait_until(|_, asleep| asleep == 1);
+        let workers = [first, rig.start(1, || ())];
         rig.wait_until(|_, asleep| asleep == 2);
         push_two(&rig, &roll);
         workers.into_iter().for_each(|worker| worker.join().unwrap());
@@ -379,6 +384,32 @@ fn push_two(rig: &Rig, roll: &Arc<Roll>) {
         opens.store(1, Release);
         free.here();
     }));
+}
+
+/// Virtual time stands still for work outside of the runtime, and goes on when that ends, which wakes nobody else: be the worker asleep by then or not.
+///
+/// *Found by hand:* `outside_ends` that wakes nobody; `rest_alone` that looks for the work outside after it has fallen asleep only.
+#[test]
+fn time_goes_on_when_the_work_outside_ends() {
+    model(|| {
+        let config = Config { workers: 1, virtual_time: true, ..Config::default() };
+        let shared = Shared::new(1, config, vec![None]);
+        let queue = LocalQueue::Own(RefCell::new(VecDeque::new()));
+        let worker = Worker::new(Arc::clone(&shared), 0, queue);
+        shared.outside_begins();
+        let outside = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.outside_ends()
+        });
+        let task = worker.enter(|| {
+            let task = spawn(&shared, sleep(Duration::from_secs(1)));
+            worker.run_until(u64::MAX, || task.done());
+            task
+        });
+        outside.join().unwrap();
+        assert_eq!(shared.clock.now(), 1_000_000_000);
+        drop(task);
+    });
 }
 
 /// A timer fires, or is cancelled from another thread, or both at once: its waker is used at most once, and is gone afterwards.

@@ -279,3 +279,37 @@ pub(crate) enum Renewed {
     /// Nobody will fire it: its runtime is closed. When it would have been due, since the process's anchor.
     Closed(u64),
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// One test for all, as the spare shards are the process's.
+    #[test]
+    fn a_shard_is_used_again_when_its_last_timer_has_gone() {
+        let shard = TimerShard::get();
+        let [first, second] = [1, 2].map(|deadline| shard.arm(deadline, Waker::noop().clone()).key);
+        shard.close();
+        assert!(matches!(shard.renew(first, Waker::noop()), Renewed::Closed(_)));
+        shard.retire();
+        assert!(shard.cancel(first).is_some() && shard.cancel(first).is_none());
+        let other = TimerShard::get();
+        assert!(!std::ptr::eq(other, shard), "it has a timer");
+        assert!(shard.cancel(second).is_some());
+
+        let again = TimerShard::get();
+        assert!(std::ptr::eq(again, shard), "it has none");
+        assert_eq!((again.next(), again.pending()), (u64::MAX, 0));
+        let armed = again.arm(3, Waker::noop().clone());
+        assert!(armed.is_first && matches!(again.renew(armed.key, Waker::noop()), Renewed::Armed(_)), "open");
+        assert!(again.fire(3) && again.cancel(armed.key).is_none());
+        let last = again.arm(4, Waker::noop().clone());
+        assert!(again.cancel(last.key).is_some());
+        let third = TimerShard::get();
+        assert!(!std::ptr::eq(third, shard), "nobody has given it back");
+
+        again.retire();
+        assert!(std::ptr::eq(TimerShard::get(), shard), "empty when its runtime went");
+        [shard, other, third].into_iter().for_each(TimerShard::retire);
+    }
+}

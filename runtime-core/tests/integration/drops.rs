@@ -319,3 +319,61 @@ fn a_future_created_on_a_closed_runtime_is_dropped_once() {
         assert_eq!(error.is_panicked(), future_panics);
     }
 }
+
+/// A value in whose destructor the next task's handle goes, and so on: however long the chain, and however often, each is dropped once, and by the time the first
+/// handle has gone.
+#[test]
+fn outcomes_that_hold_handles_of_ended_tasks_are_dropped_at_any_depth() {
+    struct Link {
+        _value: Counted,
+        _next: Option<Task<Self>>,
+    }
+    for workers in [1, 2] {
+        on(workers, async {
+            for length in [1, 31, 32, 33, 34, 64, 1_000, 1] {
+                let dropped = Count::default();
+                let mut last = None;
+                for _ in 0..length {
+                    let link = Link { _value: dropped.value(), _next: last };
+                    let task = create_task(async move { link });
+                    task.wait().await;
+                    last = Some(task);
+                }
+                assert_eq!(dropped.get(), 0);
+                drop(last);
+                assert_eq!(dropped.get(), length);
+            }
+        });
+    }
+}
+
+context_var! { static KEPT: Option<Arc<Counted>> = None; }
+
+/// A poll keeps the references of the wakers that it drops for those that it clones, as many as it has room for; the rest are given back. However many there are,
+/// the task is freed with the last.
+#[test]
+fn a_poll_that_drops_many_wakers_frees_the_task_in_the_end() {
+    for count in [1, 4, 5, 11, 12, 16, 100] {
+        let freed = Count::default();
+        on(1, async {
+            let value = Arc::new(freed.value());
+            let (sent, wakers) = std::sync::mpsc::channel();
+            let mut steps = 0;
+            let cloning = std::future::poll_fn(move |cx| {
+                steps += 1;
+                match steps {
+                    1 => (0..count).for_each(|_| sent.send(cx.waker().clone()).unwrap()),
+                    2 => wakers.try_iter().for_each(drop),
+                    _ => return Poll::Ready(()),
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            });
+            let token = KEPT.set(Some(value));
+            let task = create_task(cloning);
+            KEPT.reset(token);
+            task.await.unwrap();
+        });
+        assert_eq!(freed.get(), 1, "with {count} wakers");
+    }
+}

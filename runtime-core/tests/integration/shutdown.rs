@@ -290,6 +290,62 @@ fn a_grace_period_bounds_the_shutdown_and_names_what_is_left() {
 }
 
 #[test]
+fn sd_01_clean_up_may_wait_for_callbacks() {
+    let cleaned_up = Count::default();
+    in_virtual_time(async {
+        let (before, was_before) = event();
+        Handle::current().call_later(Duration::from_secs(1), || before.happen());
+        let (begun, has_begun) = event();
+        let count = cleaned_up.clone();
+        drop(create_task(async move {
+            begun.happen();
+            catch_cancelled(pending::<()>()).await.unwrap_err();
+            was_before.wait().await;
+            let (after, was_after) = event();
+            Handle::current().call_later(Duration::from_secs(1), || after.happen());
+            was_after.wait().await;
+            let (soon, was_soon) = event();
+            Handle::current().call_soon(|| soon.happen());
+            was_soon.wait().await;
+            count.up();
+        }));
+        has_begun.wait().await;
+    });
+    assert_eq!(cleaned_up.get(), 1);
+}
+
+#[test]
+fn sd_05_who_wants_to_be_told_of_a_task_that_is_refused_is_told() {
+    for workers in [1, 2] {
+        let config = Config { workers, shutdown_grace: Some(Duration::ZERO), ..Config::default() };
+        let _watchdog = Watchdog::new();
+        let engine = Engine::new(config).unwrap();
+        engine.handle().set_exception_handler(Some(|_: &ExceptionContext| {}));
+        let told = Trace::default();
+        let at_the_end = told.clone();
+        let main = async move {
+            let (begun, has_begun) = event();
+            drop(create_task(async move {
+                // Dropped when nothing is taken in any more.
+                let _creates = on_drop(move || {
+                    let told = move |task: &TaskRef| at_the_end.add(if task.cancelled() { "cancelled" } else { "?" });
+                    let task = TaskBuilder::new().create_task_and_tell(pending::<()>(), |_| (), told);
+                    assert!(task.done());
+                });
+                begun.happen();
+                loop {
+                    catch_cancelled(pending::<()>()).await.unwrap_err();
+                }
+            }));
+            has_begun.wait().await;
+        };
+        engine.run(main).unwrap();
+        engine.close();
+        assert_eq!(told.take(), "cancelled");
+    }
+}
+
+#[test]
 fn a_worker_stuck_beyond_the_grace_period_drops_its_task_when_it_comes_back() {
     let _watchdog = Watchdog::new();
     let config = Config { workers: 2, shutdown_grace: Some(Duration::ZERO), ..Config::default() };

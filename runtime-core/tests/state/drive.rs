@@ -4,7 +4,7 @@
 
 use crate::state::{
     AGAIN, CANCEL, COMPLETE, Claim, Complete, DropJoin, EndPoll, JOIN_INTEREST, JOIN_WAKER, JoinWaker, LISTENERS,
-    NOTIFIED, Path, RUNNING, Request, STARTED, SWEPT, State, Wake,
+    MESSAGE, NOTIFIED, Path, RUNNING, Request, STARTED, SWEPT, State, Wake,
 };
 
 /// What the word must say, and what is owed outside of it.
@@ -23,6 +23,8 @@ struct Model {
     listeners: bool,
     /// The shutdown has made its request.
     swept: bool,
+    /// A request with a message was made.
+    message: bool,
     requests: u32,
     /// Wakers and untyped references, besides the runtime's and the handle's.
     extra: u64,
@@ -52,6 +54,7 @@ impl Model {
             (STARTED, self.started, "started"),
             (LISTENERS, self.listeners, "listeners"),
             (SWEPT, self.swept, "swept"),
+            (MESSAGE, self.message, "message"),
         ];
         for (bit, expected, name) in bits {
             assert_eq!(seen.has(bit), expected, "{name}: {seen:?}");
@@ -97,6 +100,7 @@ pub(crate) fn drive(bytes: &[u8]) {
         started: eager,
         listeners: false,
         swept: false,
+        message: false,
         requests: 0,
         extra: 0,
         queued: !eager,
@@ -146,13 +150,14 @@ fn step(state: &State, model: &mut Model, byte: u8) {
                 }
             }
         }
-        6 if model.extra > 0 || !model.handle_gone => match state.request() {
+        6 if model.extra > 0 || !model.handle_gone => match state.request((byte / 21).is_multiple_of(2)) {
             Request::TooLate => assert!(model.complete),
             Request::Recorded { first, wake } => {
                 assert!(!model.complete);
                 assert_eq!(first, !model.cancel);
                 model.woken(wake);
                 (model.cancel, model.again) = (true, false);
+                model.message |= (byte / 21).is_multiple_of(2);
                 model.requests += 1;
             }
         },

@@ -176,8 +176,22 @@ pub(crate) fn runtime_began() {
     RUNTIMES.fetch_add(1, Relaxed);
 }
 
-/// A runtime has been closed: after the last one nothing is kept.
+/// How many of them are being closed.
+static CLOSING: AtomicUsize = AtomicUsize::new(0);
+
+/// A runtime is about to end its tasks. If no other is open, their room goes back as they end, while it is still in the cache.
+pub(crate) fn runtime_ends() {
+    CLOSING.fetch_add(1, Relaxed);
+}
+
+/// Whether there is somebody to keep free blocks for.
+pub(super) fn are_kept() -> bool {
+    RUNTIMES.load(Relaxed) > CLOSING.load(Relaxed)
+}
+
+/// A runtime has been closed, after [`runtime_ends`]: after the last one nothing is kept.
 pub(crate) fn runtime_ended() {
+    CLOSING.fetch_sub(1, Relaxed);
     if RUNTIMES.fetch_sub(1, Relaxed) == 1 {
         let _ = MAGAZINES.try_with(Magazines::give_back);
         depot::clear();

@@ -1,6 +1,6 @@
 //! What the threads share: chains of free blocks, and the chunks that the blocks are cut from.
 
-use super::blocks::{CLASSES, FreeBlock, full, size_of_class};
+use super::blocks::{CLASSES, FreeBlock, are_kept, full, size_of_class};
 use super::chunk::{self, CHUNK};
 use crate::spin::SpinLock;
 use std::ptr::NonNull;
@@ -131,6 +131,9 @@ fn new_chunk(class: usize) -> NonNull<Chunk> {
 /// Keeps a chain for others, or gives its blocks back when there is enough.
 pub(super) fn put(class: usize, chain: Chain) {
     let bytes = chain.len * size_of_class(class);
+    if !are_kept() {
+        return give_back(chain);
+    }
     // Relaxed, here and above: a bound that may be missed by what is under way.
     if KEEPS.fetch_add(bytes, Relaxed) + bytes > KEPT {
         KEEPS.fetch_sub(bytes, Relaxed);

@@ -21,9 +21,9 @@ mod chunk;
 mod depot;
 
 #[cfg(not(any(runtime_plain_memory, miri, loom)))]
-pub(crate) use blocks::{allocate, free, runtime_began, runtime_ended};
+pub(crate) use blocks::{allocate, free, runtime_began, runtime_ended, runtime_ends};
 #[cfg(any(runtime_plain_memory, miri, loom))]
-pub(crate) use plain::{allocate, free, runtime_began, runtime_ended};
+pub(crate) use plain::{allocate, free, runtime_began, runtime_ended, runtime_ends};
 
 mod plain {
     use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -50,6 +50,9 @@ mod plain {
 
     #[cfg(any(runtime_plain_memory, miri, loom))]
     pub(crate) fn runtime_began() {}
+
+    #[cfg(any(runtime_plain_memory, miri, loom))]
+    pub(crate) fn runtime_ends() {}
 
     #[cfg(any(runtime_plain_memory, miri, loom))]
     pub(crate) fn runtime_ended() {}

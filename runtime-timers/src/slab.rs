@@ -599,6 +599,19 @@ mod tests {
     }
 
     #[test]
+    fn after_a_drain_free_pages_are_kept_as_before_it() {
+        let mut slab = Slab::new();
+        for _ in 0..3 {
+            let keys: Vec<Key> = (0..20 * PAGE_LEN).map(|n| add(&mut slab, n)).collect();
+            assert_eq!(slab.spare, 0);
+            keys.into_iter().for_each(|key| assert!(slab.remove(key).is_some()));
+            assert_eq!(slab.spare, SPARE_PAGES);
+            drop(slab.drain());
+            assert_eq!((slab.spare, slab.memory()), (0, Slab::<usize>::new().memory()));
+        }
+    }
+
+    #[test]
     fn values_that_were_not_drained_are_dropped() {
         let mut slab = Slab::new();
         let value = std::rc::Rc::new(());

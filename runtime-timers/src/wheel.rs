@@ -610,6 +610,8 @@ mod tests {
         assert!(wheel.poll(500).is_none());
         assert_eq!(wheel.now(), 1_000);
         assert!(!wheel.rewind(500));
+        assert_eq!(wheel.now(), 1_000, "not empty");
+        check(&wheel);
         assert!(wheel.poll(2_000).is_some());
         assert!(wheel.rewind(10));
         wheel.insert(50, 1);

@@ -44,6 +44,7 @@ pub(super) fn reduced_model(less: usize, f: impl Fn() + Send + Sync + 'static) {
 
 fn check(mut builder: loom::model::Builder, f: impl Fn() + Send + Sync + 'static) {
     builder.max_branches = 20_000;
+    let limit = builder.max_duration;
     let (executions, start) = (Arc::new(Count::new(0)), Instant::now());
     let counter = Arc::clone(&executions);
     builder.check(move || {
@@ -52,7 +53,8 @@ fn check(mut builder: loom::model::Builder, f: impl Fn() + Send + Sync + 'static
         f();
     });
     let name = String::from(std::thread::current().name().unwrap_or("model"));
-    println!("{name}: {} executions in {:.1?}", executions.load(Relaxed), start.elapsed());
+    let rest = if limit.is_some_and(|limit| start.elapsed() >= limit) { ", not all: the time was up" } else { "" };
+    println!("{name}: {} executions in {:.1?}{rest}", executions.load(Relaxed), start.elapsed());
 }
 
 /// The scheduler of the models. It goes when the last task of it has completed, as the real one may (R6).

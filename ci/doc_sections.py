@@ -3,7 +3,7 @@
 
 Looks at the sources of the facade, the bridge and the engine: each `pub` function, type, trait and macro has to have a sentence and an
 example that asserts (or shows, for what cannot be asserted); a function that returns a `Result` has to have
-`# Errors`.
+`# Errors`, one that gives something to await `# Cancellation`.
 
     ci/doc_sections.py            fails if something is missing
     ci/doc_sections.py --list     all public items, and what each has
@@ -23,6 +23,8 @@ PUBLIC_MODULES = re.compile(r"/(hyper|inspect|observe|testing)(\.rs|/)")
 
 ITEM = re.compile(r"^(\s*)pub (?:(?:async|const|unsafe) )*(fn|struct|enum|trait|macro) (\w+)(.*)$")
 MACRO = re.compile(r"^(\s*)macro_rules! (\w+)(.*)$")
+# What can be awaited, and what polls it.
+AWAITED = re.compile(r"^impl(?:<.*>)? (?:Future|Stream) for (\w+)", re.M)
 # Types that are named by what a function gives, and have nothing to show that the function's page does not.
 FUTURE = re.compile(r"^(The (future|stream)s? of|See) ")
 REFERS = re.compile(r"^(As \[|As for \[|\[`[^`]+`\](\([^)]*\))?(:| under))")
@@ -32,6 +34,7 @@ class Item:
     def __init__(self, path, line, kind, name, docs, attributes, signature, owner):
         self.path, self.line, self.kind, self.name = path, line, kind, name
         self.docs, self.attributes, self.signature, self.owner = docs, attributes, signature, owner
+        self.is_async = False
 
     def text(self):
         return "\n".join(self.docs)
@@ -39,8 +42,15 @@ class Item:
     def title(self):
         return f"{self.owner}::{self.name}" if self.owner else self.name
 
-    def missing(self, shown):
-        """What the documentation lacks; `shown` is the code of all examples."""
+    def is_awaited(self, futures):
+        """Whether it is awaited itself, or gives what is: not for a setting, which gives what it was called on."""
+        if self.kind == "struct":
+            return self.name in futures and not FUTURE.match(self.docs[0])
+        given = re.search(r"-> *(\w+)", self.signature)
+        return self.is_async or bool(self.kind == "fn" and given and given.group(1) in futures - {self.owner})
+
+    def missing(self, shown, futures):
+        """What the documentation lacks; `shown` is the code of all examples, `futures` the types that can be awaited."""
         if not self.docs:
             return ["any documentation"]
         refers, lacks = REFERS.match(self.docs[0]) is not None, []
@@ -48,6 +58,8 @@ class Item:
             lacks.append("an example")
         if self.kind == "fn" and re.search(r"->\s*Result<", self.signature) and "# Errors" not in self.text() and not refers:
             lacks.append("# Errors")
+        if self.is_awaited(futures) and "# Cancellation" not in self.text() and not refers:
+            lacks.append("# Cancellation")
         return lacks
 
     def has_example(self, shown):
@@ -95,7 +107,9 @@ def blocks(path):
                     if "{" in signature or ";" in signature:
                         break
                     signature += " " + following.strip()
-                yield Item(path, number + 1, kind, name, docs, attributes, signature.split("{")[0], owner if indent else None)
+                item = Item(path, number + 1, kind, name, docs, attributes, signature.split("{")[0], owner if indent else None)
+                item.is_async = re.match(r"\s*pub (\w+ )*async ", line) is not None
+                yield item
         if stripped and not stripped.startswith("//"):
             docs, attributes = [], []
 
@@ -126,10 +140,13 @@ def main():
     assert len(found) > 100, "the sources are understood"
     # A method may be shown by any example.
     shown = "".join(code for item in found for code in re.findall(r"```.*?```", item.text(), re.S))
-    bad = [(item, lacks) for item in found if (lacks := item.missing(shown))]
+    sources = (path for source in SOURCES for path in (ROOT / source).rglob("*.rs"))
+    futures = {name for path in sources for name in AWAITED.findall(path.read_text())}
+    assert {"Task", "Sleep", "AsCompleted"} <= futures, "what can be awaited is understood"
+    bad = [(item, lacks) for item in found if (lacks := item.missing(shown, futures))]
     if "--list" in sys.argv:
         for item in found:
-            print(item.title(), item.missing(shown) or "")
+            print(item.title(), item.missing(shown, futures) or "")
         print(f"{len(found)} items")
     for item, lacks in bad:
         print(f"{item.path.relative_to(ROOT)}:{item.line}: `{item.title()}` lacks {' and '.join(lacks)}", file=sys.stderr)

@@ -12,13 +12,16 @@ use std::time::Duration;
 
 /// A stream of the tasks in the order in which they end, each with its place in the input.
 ///
-/// The tasks themselves come out, ended, however they did. Takes tasks, or borrows them; futures are made tasks first. The stream
-/// cancels nothing: tasks go on when it is dropped, and it can be read on after a pause. An item counts when it is handed over, so
-/// none is lost by a cancelled wait for the next one.
+/// Each item is `(place, task)`, where `place` counts from 0, and the task has ended: to await it gives its outcome, and takes no
+/// time. All come out, those too that panicked or were cancelled; then the stream ends. What is
+/// given are tasks (`Task<T>`), or tasks that are borrowed (`&mut Task<T>`); futures are made tasks first, with [`create_task`](crate::create_task). Items are
+/// read with `next` of `futures::StreamExt`, at any pace: tasks that end meanwhile wait in the stream, in their order.
 ///
 /// # Cancellation
 ///
-/// A request that arrives while the next item is awaited unwinds from there; the tasks go on.
+/// The stream cancels nothing. A request that comes while the next item is awaited unwinds from there, and is not passed on to the tasks; no item is
+/// lost by it, and the stream can be read on. When the stream is dropped, the tasks go on: those that were given away
+/// are detached, those that were borrowed are still yours.
 ///
 /// # Examples
 ///
@@ -28,9 +31,33 @@ use std::time::Duration;
 /// use std::time::Duration;
 ///
 /// runtime::run(async {
-///     let tasks = [20u64, 1].map(|ms| create_task(sleep(Duration::from_millis(ms))));
-///     let order: Vec<usize> = as_completed(tasks).map(|(place, _task)| place).collect().await;
-///     assert_eq!(order, [1, 0]);
+///     let after = |ms| create_task(async move {
+///         sleep(Duration::from_millis(ms)).await;
+///         format!("{ms} ms")
+///     });
+///     let mut ended = as_completed([after(20), after(1)]);
+///     let mut order = Vec::new();
+///     while let Some((place, task)) = ended.next().await {
+///         order.push((place, task.await.unwrap()));
+///     }
+///     assert_eq!(order, [(1, "1 ms".to_owned()), (0, "20 ms".to_owned())]);
+/// });
+/// ```
+///
+/// # Example: a cancelled wait for the next one loses nothing
+///
+/// ```
+/// use futures::StreamExt;
+/// use runtime::{Promise, as_completed, timeout};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     let (promise, task) = Promise::new();
+///     let mut ended = as_completed([task]);
+///     assert!(timeout(Duration::from_millis(1), ended.next()).await.is_err());
+///     promise.set_result("late").unwrap();
+///     let (place, task) = ended.next().await.unwrap();
+///     assert_eq!((place, task.await.unwrap()), (0, "late"));
 /// });
 /// ```
 pub fn as_completed<I>(tasks: I) -> AsCompleted<I::Item>
@@ -48,8 +75,8 @@ pub struct AsCompleted<K: TaskLike> {
 }
 
 impl<K: TaskLike> AsCompleted<K> {
-    /// Ends the stream after `duration`, counted from this call inside of a runtime, with one [`TimeoutError`] if not all tasks have ended by then.
-    /// What has ended comes out first. Nothing is cancelled.
+    /// Ends the stream after `duration`, counted from this call, with one [`TimeoutError`] if not all tasks have ended by then. The items are
+    /// `Result`s now; what has ended comes out first, also after the time. Nothing is cancelled.
     ///
     /// # Panics
     ///

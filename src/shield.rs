@@ -51,7 +51,7 @@ where
 
 pin_project! {
     /// The future of [`shield`].
-    #[must_use = "futures do nothing unless awaited"]
+    #[must_use = "the task runs, but nobody waits for it: await this, or make it with `create_task`"]
     #[derive(Debug)]
     pub struct Shield<T> {
         task: Task<T>,

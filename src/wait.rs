@@ -26,22 +26,27 @@ pub enum ReturnWhen {
     /// When all tasks have ended.
     #[default]
     AllCompleted,
-    /// When any task has ended, in whatever way.
+    /// When any task has ended, in whatever way. More than one may have by the time at which the wait returns.
     FirstCompleted,
     /// When any task has failed (a cancelled one has not), or all have ended. A failure is a panic, and what
     /// [`WaitMany::failed_if`] says.
     FirstException,
 }
 
-/// Waits for tasks without touching them: gives those that have ended, and those that have not.
+/// Waits until tasks have ended, and gives them back in two lists: those that have ended, and those that have not.
 ///
-/// Takes tasks (`Task<T>`), or borrows them (`&mut Task<T>`); futures are made tasks first, with
-/// [`create_task`](crate::create_task). Both lists are in the order of the input. Never fails, and never cancels a task. Without any task it is
+/// What comes back is what was given: tasks (`Task<T>`), or tasks that are borrowed (`&mut Task<T>`). A future is made a task first, with
+/// [`create_task`](crate::create_task). Each list is in the order of the input, whichever task was the first to end;
+/// [`as_completed`](fn@crate::as_completed) gives them in the order of their ends. The outcomes are still in the tasks: to await one that has ended takes no time.
+///
+/// It waits for all tasks, unless [`return_when`](WaitMany::return_when) or [`timeout`](WaitMany::timeout) says otherwise. A task that
+/// panicked or was cancelled has ended like any other; `wait` itself never fails, and never cancels a task. Without any task it is
 /// over at once, as it is when what it waits for has happened already.
 ///
 /// # Cancellation
 ///
-/// A request unwinds from here, the tasks go on; so they do after a plain drop. Borrow them to keep them.
+/// A request ends the wait, which gives nothing then, and is not passed on: the tasks go on. So they do when the wait is dropped.
+/// Tasks that were given away are detached in both cases; those that were borrowed are still yours.
 ///
 /// # Examples
 ///
@@ -50,14 +55,28 @@ pub enum ReturnWhen {
 /// use std::time::Duration;
 ///
 /// runtime::run(async {
-///     let fast = create_task(async { 1 });
 ///     let slow = create_task(async {
 ///         sleep(Duration::MAX).await;
-///         2
+///         1
 ///     });
-///     let (done, pending) = wait([fast, slow]).return_when(ReturnWhen::FirstCompleted).await;
+///     let fast = create_task(async { 2 });
+///     let (mut done, pending) = wait([slow, fast]).return_when(ReturnWhen::FirstCompleted).await;
 ///     assert_eq!((done.len(), pending.len()), (1, 1));
-///     assert!(!pending[0].cancelled());
+///     assert_eq!(done.remove(0).await.unwrap(), 2);
+///     assert!(!pending[0].done(), "it goes on");
+/// });
+/// ```
+///
+/// # Example: what a cancelled wait leaves
+///
+/// ```
+/// use runtime::{create_task, sleep, timeout, wait};
+/// use std::time::Duration;
+///
+/// runtime::run(async {
+///     let mut tasks = [create_task(sleep(Duration::MAX))];
+///     assert!(timeout(Duration::from_millis(1), wait(&mut tasks)).await.is_err());
+///     assert_eq!(tasks[0].cancelling(), 0, "no request has come to it");
 /// });
 /// ```
 pub fn wait<I>(tasks: I) -> WaitMany<I::Item>
@@ -92,7 +111,8 @@ pin_project! {
 }
 
 impl<K: TaskLike> WaitMany<K> {
-    /// Returns after `duration`, counted from the first poll, whatever has ended by then. Nothing is cancelled.
+    /// Returns after `duration` at the latest, counted from the first poll, with what has ended by then. That is no error, and nothing is
+    /// cancelled.
     ///
     /// # Examples
     ///

@@ -85,6 +85,10 @@ impl Handle {
     ///
     /// On a closed runtime, and from a thread that is no part of it during its shutdown, the future is dropped and the task has ended cancelled, with a message
     /// that says so.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`create_task`](crate::create_task); from any thread.
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> Task<F::Output>
     where

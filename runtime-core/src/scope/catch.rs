@@ -297,6 +297,10 @@ pub struct Intercepted<T> {
 
 impl<T> Intercepted<T> {
     /// Lets the request unwind further if there was one, else gives the output.
+    ///
+    /// # Cancellation
+    ///
+    /// With a request it is one itself, as [`CancelledError::reraise`]; without, it does not suspend.
     pub async fn reraise(self) -> T {
         match self.cancelled {
             Some(error) => error.reraise().await,

@@ -354,10 +354,38 @@ impl CancelScope {
         self.0.lock().request.is_some()
     }
 
-    /// Runs a future in the scope; see [`cancel_when`].
+    /// Runs a future in the scope: its value, or the [`CancelledError`] when the cancellation of the scope has come back to here.
     ///
     /// Any number of futures may run in it, in one task or in several: [`cancel`](Self::cancel) reaches all of them, and those that enter
     /// it later.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`cancel_when`]: the future may clean up, and is waited for, after the scope's own request and after one from outside, which passes through. A
+    /// plain drop drops the future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime_core::{CancelScope, catch_cancelled, create_task, testing, yield_now};
+    /// use std::future::pending;
+    ///
+    /// testing::block_on(async {
+    ///     let scope = CancelScope::new();
+    ///     let inside = scope.clone();
+    ///     let task = create_task(async move {
+    ///         let saved = inside.run(async {
+    ///             let cancelled = catch_cancelled(pending::<()>()).await.unwrap_err();
+    ///             yield_now().await; // clean-up may await
+    ///             cancelled.reraise().await
+    ///         });
+    ///         saved.await.map(|()| "not reached").unwrap_or("cleaned up")
+    ///     });
+    ///     yield_now().await;
+    ///     assert!(scope.cancel());
+    ///     assert_eq!(task.await.unwrap(), "cleaned up");
+    /// });
+    /// ```
     pub fn run<F: IntoFuture>(&self, future: F) -> CancelWhen<F::IntoFuture, Scoped> {
         cancel_when(future, Scoped { scope: self.clone(), slot: None })
     }

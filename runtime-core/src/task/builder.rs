@@ -145,6 +145,10 @@ impl TaskBuilder {
     /// # Panics
     ///
     /// As [`create_task`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`create_task`].
     #[track_caller]
     pub fn create_task<F>(self, future: F) -> Task<F::Output>
     where

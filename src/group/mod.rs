@@ -9,27 +9,29 @@
 //! 3. When the body is over, the scope waits until no child is left, whatever arrives meanwhile.
 //! 4. Failures win: they are returned together. A request from outside that came as well, even if the body caught it, is made pending
 //!    again, and is delivered at the next suspension after the group: counts decide, as for a timeout. Without failures, a request from outside goes on from here.
+//! 5. A child is known to the group before its first step, and until it has ended. Whoever aborts the group reaches all children that have begun, also the one that
+//!    does it itself.
 //!
 //! The group's lock is held for a few instructions, never while a child is cancelled, woken or dropped.
 
+mod child;
+mod state;
+
+pub use child::{ChildOutput, GroupClosed, GroupTask};
+
 use crate::catch_panic::CatchPanic;
 use crate::exception_group::{ExceptionGroup, Failure};
-use parking_lot::Mutex;
-use pin_project_lite::pin_project;
+use child::Child;
 use runtime_core::{
-    CancelledError, ExceptionContext, Handle, PanicError, Task, TaskBuilder, TaskId, TaskRef, Trigger, awaiting_tasks,
-    cancel_when, catch_cancelled, current_task, intercept, not_awaiting,
+    CancelledError, ExceptionContext, Handle, PanicError, Task, TaskBuilder, TaskId, TaskRef, awaiting_tasks,
+    cancel_when, catch_cancelled, current_task, intercept,
 };
-use std::collections::HashMap;
+use state::{Aborted, Shared, Starting};
 use std::convert::Infallible;
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 /// A group of tasks that ends when all of them have ended.
 ///
@@ -56,122 +58,6 @@ use std::task::{Context, Poll, Waker};
 /// ```
 pub struct TaskGroup<E> {
     shared: Arc<Shared<E>>,
-}
-
-/// What all handles share; and the task that the scope is in, for pictures of the runtime.
-struct Shared<E>(Mutex<State<E>>, Option<TaskId>);
-
-struct State<E> {
-    phase: Phase,
-    /// The children that have not ended.
-    children: HashMap<TaskId, TaskRef, BuildHasherDefault<TaskIdHasher>>,
-    /// Children that are being created: counted before they are there.
-    starting: usize,
-    /// In the order in which they happened.
-    failures: Vec<Failure<E>>,
-    /// What the children and the body have got, once the group aborts.
-    request: Option<CancelledError>,
-    /// The body, when it waits; woken by an abort.
-    body: Option<Waker>,
-    /// The scope, when it waits for the children.
-    scope: Option<Waker>,
-}
-
-/// Numbers of tasks are distinct and nobody chooses them: a multiplication spreads them well enough (Knuth's multiplicative hashing), at a
-/// fraction of what the standard one costs, which was a fifth of all that a child costs.
-#[derive(Default)]
-struct TaskIdHasher(u64);
-
-impl Hasher for TaskIdHasher {
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// All children and the body have got their request.
-    Aborting,
-    /// The scope has returned.
-    Over,
-}
-
-/// What a child of a group may return: a `Result` with the group's error, or nothing.
-///
-/// # Examples
-///
-/// ```
-/// use runtime::TaskGroup;
-///
-/// runtime::run(async {
-///     let sum = TaskGroup::<&str>::scope(async |group| {
-///         let one = group.create_task(async { Ok(1) }); // its value is 1
-///         let nothing = group.create_task(async {}); // its value is ()
-///         nothing.await.unwrap();
-///         Ok(one.await.unwrap())
-///     });
-///     assert_eq!(sum.await.unwrap(), 1);
-/// });
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "a child of this task group has to return `Result<_, {E}>` or `()`, not `{Self}`",
-    note = "wrap the value: `async {{ Ok(value) }}`"
-)]
-pub trait ChildOutput<E> {
-    /// The value, without the result around it.
-    type Value;
-
-    /// The value or the error.
-    fn into_result(self) -> Result<Self::Value, E>;
-}
-
-/// Gives the type `!` a name, which cannot be written on a stable compiler yet.
-mod never {
-    pub trait Returns {
-        type Output;
-    }
-
-    impl<T> Returns for fn() -> T {
-        type Output = T;
-    }
-
-    pub(super) type Never = <fn() -> ! as Returns>::Output;
-}
-
-use never::Never;
-
-/// For children that end by letting a cancellation go on, or never.
-impl<E> ChildOutput<E> for Never {
-    type Value = Never;
-
-    fn into_result(self) -> Result<Never, E> {
-        self
-    }
-}
-
-impl<T, E> ChildOutput<E> for Result<T, E> {
-    type Value = T;
-
-    fn into_result(self) -> Result<T, E> {
-        self
-    }
-}
-
-impl<E> ChildOutput<E> for () {
-    type Value = ();
-
-    fn into_result(self) -> Result<(), E> {
-        Ok(())
-    }
 }
 
 impl TaskGroup<Infallible> {
@@ -298,11 +184,36 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// unpolled; [`try_create_task`](Self::try_create_task) tells. (A loop that does nothing but create children and await them has to ask: to
     /// await a task that has ended is no suspension, and without one no request ends the loop.)
     ///
-    /// Dropping the handle changes nothing: the group waits for the child.
-    ///
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// The child can be cancelled alone, as every task; that is no failure. It is cancelled with the group when that aborts. A child that
+    /// has not begun by then is dropped unpolled. Dropping the handle changes nothing: the group waits for the child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use runtime::{TaskGroup, catch_cancelled, sleep};
+    /// use std::time::Duration;
+    ///
+    /// # runtime::run(async {
+    /// let result = TaskGroup::<&str>::scope(async |group| {
+    ///     let one = group.create_task(async { Ok(1) });
+    ///     let alone = group.create_task(sleep(Duration::MAX));
+    ///     alone.cancel();
+    ///     assert!(alone.await.unwrap_err().is_cancelled());
+    ///     let value = one.await.unwrap();
+    ///     group.create_task(async { Err::<(), _>("no") }); // ends the group
+    ///     catch_cancelled(sleep(Duration::MAX)).await.unwrap_err();
+    ///     Ok(value)
+    /// })
+    /// .await;
+    /// assert_eq!(result.unwrap_err().into_errors().collect::<Vec<_>>(), ["no"]);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> GroupTask<<F::Output as ChildOutput<E>>::Value>
     where
@@ -318,6 +229,10 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`create_task`](Self::create_task). One that starts eagerly has had its first step.
     #[track_caller]
     pub fn create_task_with<F>(
         &self,
@@ -346,6 +261,10 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// # Panics
     ///
     /// When called outside of a runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`create_task`](Self::create_task).
     #[track_caller]
     pub fn try_create_task<F>(
         &self,
@@ -371,9 +290,9 @@ impl<E: Send + 'static> TaskGroup<E> {
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
         let starting = Starting(&self.shared);
-        let child = Child { future: Some(future), group: self.clone(), failed: false };
+        let child = Child::new(future, self.clone());
         let ended = self.clone();
-        let builder = match self.shared.1 {
+        let builder = match self.shared.owner {
             Some(owner) => builder.awaited_by(owner),
             None => builder,
         };
@@ -504,146 +423,6 @@ fn refused<T: Send + 'static>() -> Task<T> {
     task
 }
 
-impl<E> Shared<E> {
-    fn new(owner: Option<TaskId>) -> Self {
-        let state = Mutex::new(State {
-            phase: Phase::Open,
-            children: HashMap::default(),
-            starting: 0,
-            failures: Vec::new(),
-            request: None,
-            body: None,
-            scope: None,
-        });
-        Self(state, owner)
-    }
-
-    /// Counts a child that is about to be created; false when none is taken in any more.
-    fn begin_child(&self) -> bool {
-        let mut state = self.0.lock();
-        let open = state.phase == Phase::Open;
-        state.starting += usize::from(open);
-        open
-    }
-
-    /// A child is about to begin. The group may have begun to abort since it was counted: then the child gets its request now.
-    fn child_begins(&self, task: &TaskRef) {
-        let late = {
-            let mut state = self.0.lock();
-            state.starting -= 1;
-            state.children.insert(task.id(), task.clone());
-            (state.phase != Phase::Open).then(|| state.request.clone().unwrap_or_default())
-        };
-        if let Some(request) = late {
-            task.cancel_by(&request);
-        }
-    }
-
-    /// A child that was counted will not begin.
-    fn child_not_created(&self) {
-        let waker = {
-            let mut state = self.0.lock();
-            state.starting -= 1;
-            state.wake_scope()
-        };
-        wake(waker);
-    }
-
-    fn child_ended(&self, task: &TaskRef) {
-        let (child, waker) = {
-            let mut state = self.0.lock();
-            let child = state.children.remove(&task.id());
-            (child, state.wake_scope())
-        };
-        drop(child);
-        wake(waker);
-    }
-
-    fn children(&self) -> Vec<TaskId> {
-        let mut children: Vec<TaskId> = self.0.lock().children.keys().copied().collect();
-        children.sort_unstable();
-        children
-    }
-
-    fn poll_no_child(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let fresh = cx.waker().clone();
-        let mut state = self.0.lock();
-        if state.no_child() {
-            // In the same step: somebody else could add a child in between, which nobody would wait for.
-            state.phase = Phase::Over;
-            return Poll::Ready(());
-        }
-        let old = state.scope.replace(fresh);
-        drop(state);
-        drop(old);
-        Poll::Pending
-    }
-
-    /// Whom to cancel and to wake, the first time.
-    fn begin_abort(&self, request: &CancelledError) -> Option<(Vec<TaskRef>, Option<Waker>)> {
-        let mut state = self.0.lock();
-        if state.phase != Phase::Open {
-            return None;
-        }
-        state.phase = Phase::Aborting;
-        state.request = Some(request.clone());
-        Some((state.children.values().cloned().collect(), state.body.take()))
-    }
-
-    fn is_aborting(&self) -> bool {
-        self.0.lock().phase == Phase::Aborting
-    }
-
-    /// Notes a failure; gives it back when the scope was dropped, so that nobody will read it.
-    fn add_failure(&self, failure: Failure<E>) -> Result<(), Failure<E>> {
-        let mut state = self.0.lock();
-        if state.phase == Phase::Over {
-            return Err(failure);
-        }
-        state.failures.push(failure);
-        Ok(())
-    }
-
-    /// The scope returns: no child is taken in any more.
-    fn close(&self) -> Vec<Failure<E>> {
-        let mut state = self.0.lock();
-        state.phase = Phase::Over;
-        std::mem::take(&mut state.failures)
-    }
-}
-
-impl<E> State<E> {
-    fn no_child(&self) -> bool {
-        self.children.is_empty() && self.starting == 0
-    }
-
-    fn wake_scope(&mut self) -> Option<Waker> {
-        if self.no_child() { self.scope.take() } else { None }
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-/// A child that is counted, and not there yet. None may come: where there is no runtime, or a closed one.
-struct Starting<'a, E>(&'a Shared<E>);
-
-impl<E> Starting<'_, E> {
-    fn begins(self, task: &TaskRef) {
-        self.0.child_begins(task);
-        std::mem::forget(self);
-    }
-}
-
-impl<E> Drop for Starting<'_, E> {
-    fn drop(&mut self) {
-        self.0.child_not_created();
-    }
-}
-
 /// Cancels the children if the scope is dropped before it has returned.
 struct CancelOnDrop<E: Send + 'static>(TaskGroup<E>);
 
@@ -665,168 +444,6 @@ fn report<E>(failure: Failure<E>) {
     }
 }
 
-/// Cancels the body when the group aborts.
-struct Aborted<E>(Arc<Shared<E>>);
-
-impl<E> Trigger for Aborted<E> {
-    fn poll_request(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelledError> {
-        let fresh = not_awaiting(cx, |cx| cx.waker().clone());
-        let mut state = self.0.0.lock();
-        if state.phase != Phase::Open {
-            return Poll::Ready(state.request.clone().unwrap_or_default());
-        }
-        let old = state.body.replace(fresh);
-        drop(state);
-        drop(old);
-        Poll::Pending
-    }
-}
-
-pin_project! {
-    /// The future of a child: its failure goes to the group in the step in which it happens, that of its destructor too.
-    struct Child<F, E>
-    where
-        E: Send,
-        E: 'static,
-    {
-        #[pin]
-        future: Option<F>,
-        group: TaskGroup<E>,
-        failed: bool,
-    }
-
-    impl<F, E> PinnedDrop for Child<F, E>
-    where
-        E: Send,
-        E: 'static,
-    {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let Err(panic) = drop_future(this.future) {
-                this.group.child_failed(Failure::Panicked(panic));
-            }
-        }
-    }
-}
-
-/// Drops a future where it is; a panic of its destructor is given back.
-fn drop_future<F>(mut future: Pin<&mut Option<F>>) -> Result<(), PanicError> {
-    catch_unwind(AssertUnwindSafe(|| future.set(None))).map_err(PanicError::new)
-}
-
-impl<F, E> Future for Child<F, E>
-where
-    F: Future,
-    F::Output: ChildOutput<E>,
-    E: Send + 'static,
-{
-    type Output = <F::Output as ChildOutput<E>>::Value;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if !*this.failed {
-            let future = this.future.as_mut().as_pin_mut().expect("a child is polled while its future is there");
-            let failure = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(output)) => match (output.into_result(), drop_future(this.future)) {
-                    (Ok(value), Ok(())) => return Poll::Ready(value),
-                    (Ok(_), Err(panic)) => Failure::Panicked(panic),
-                    (Err(error), _) => Failure::Error(error),
-                },
-                Err(payload) => Failure::Panicked(PanicError::new(payload)),
-            };
-            *this.failed = true;
-            this.group.child_failed(failure);
-        }
-        CancelledError::new("this child of a task group failed; the group has the failure")
-            .poll_reraise()
-            .map(|never| match never {})
-    }
-}
-
-/// The handle of a child: a [`Task`] that may be dropped without a second thought, because the group waits for it.
-///
-/// # Examples
-///
-/// ```
-/// use runtime::{Task, TaskGroup};
-///
-/// runtime::run(async {
-///     let name = TaskGroup::<()>::scope(async |group| {
-///         let child = group.create_task(async {});
-///         child.set_name("child"); // all methods of a task
-///         let task: Task<()> = child.into_task();
-///         Ok(task.get_name())
-///     });
-///     assert_eq!(name.await.unwrap(), "child");
-/// });
-/// ```
-#[derive(Debug)]
-pub struct GroupTask<T>(Task<T>);
-
-impl<T> GroupTask<T> {
-    /// The task itself.
-    pub fn into_task(self) -> Task<T> {
-        self.0
-    }
-}
-
-impl<T> std::ops::Deref for GroupTask<T> {
-    type Target = Task<T>;
-
-    fn deref(&self) -> &Task<T> {
-        &self.0
-    }
-}
-
-impl<T> std::ops::DerefMut for GroupTask<T> {
-    fn deref_mut(&mut self) -> &mut Task<T> {
-        &mut self.0
-    }
-}
-
-impl<T> Future for GroupTask<T> {
-    type Output = Result<T, runtime_core::TaskError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-/// The group is over or shutting down; the future that was to become a child is in it.
-///
-/// # Examples
-///
-/// ```
-/// use runtime::{GroupClosed, TaskGroup};
-///
-/// runtime::run(async {
-///     let mut kept = None;
-///     let _ = TaskGroup::<()>::scope(async |group| {
-///         kept = Some(group);
-///         Ok(())
-///     })
-///     .await;
-///     let GroupClosed(future) = kept.unwrap().try_create_task(async { Ok("not run") }).unwrap_err();
-///     assert_eq!(future.await, Ok("not run"));
-/// });
-/// ```
-pub struct GroupClosed<F>(pub F);
-
-impl<F> fmt::Debug for GroupClosed<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GroupClosed")
-    }
-}
-
-impl<F> fmt::Display for GroupClosed<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the task group is shutting down or over")
-    }
-}
-
-impl<F> Error for GroupClosed<F> {}
-
 impl<E> Clone for TaskGroup<E> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
@@ -835,14 +452,6 @@ impl<E> Clone for TaskGroup<E> {
 
 impl<E> fmt::Debug for TaskGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.shared.0.try_lock() {
-            Some(state) => f
-                .debug_struct("TaskGroup")
-                .field("phase", &state.phase)
-                .field("children", &state.children.len())
-                .field("failures", &state.failures.len())
-                .finish(),
-            None => f.write_str("TaskGroup(<locked>)"),
-        }
+        self.shared.fmt(f)
     }
 }

@@ -757,13 +757,11 @@ fn a_message_does_not_overtake_a_plain_request() {
 fn a_handle_that_goes_is_done_with_its_slot_before_the_free() {
     model(|| {
         let (model, mut task) = Model::new(0);
-        let awaiter = model.on_thread(move || {
-            let _ = task.poll_done(&mut Context::from_waker(Waker::noop()));
-            task.stop_waiting();
-            drop(task);
-        });
-        model.queue.drain();
-        awaiter.join().unwrap();
+        let worker = model.drain_on_thread();
+        let _ = task.poll_done(&mut Context::from_waker(Waker::noop()));
+        task.stop_waiting();
+        drop(task);
+        worker.join().unwrap();
         model.check();
     });
 }

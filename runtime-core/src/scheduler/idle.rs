@@ -242,6 +242,7 @@ mod tests {
 
         assert_eq!((idle.notify(), idle.counts()), (Some(3), (1, 2)));
         assert!(!idle.seems_to_need_a_searcher());
+        assert!(!idle.take_post(0), "the sentry has it");
         assert_eq!(idle.notify(), None, "one searches");
         assert!(idle.end_search(), "the last");
         assert_eq!(idle.notify(), Some(0));

@@ -154,9 +154,9 @@ where
 ///
 /// # Cancellation
 ///
-/// As for a [`Task`]: a request that comes to the one who awaits it is passed on to the child, and waited out. If the child has failed, the group's
-/// request comes first, so that the code around the await is cancelled and does not see the failure; the group has it. A drop of the await, or
-/// of the handle, touches nothing.
+/// As for a [`Task`]: a request that comes to the one who awaits it is passed on to the child, and waited out. Nobody but the group gets the error of a
+/// child that fails: code of the group that awaits it at that moment is cancelled, with the group; to await it later gives
+/// [`Cancelled`](crate::TaskError::Cancelled). A drop of the await, or of the handle, touches nothing.
 ///
 /// # Examples
 ///

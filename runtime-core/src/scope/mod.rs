@@ -31,11 +31,12 @@
 //!    [`intercept`] and scopes that did not ask for it let it pass; the task takes what is left.
 //! 6. A scope takes what arrives at its boundary only if it made a request itself and no more requests come from outside of it than
 //!    when it was entered; else it lets it pass. (The comparison that asyncio makes with `cancelling()`.)
-//! 7. A scope whose own request comes together with one from outside delivers only the latter; both are then delivered.
+//! 7. A scope whose own request comes together with one from outside delivers only the latter; if it is taken in there, both are then delivered.
 //! 8. Unwinding drops a whole region, so it waits while a catcher in that region *holds*. Before, there is a **last call**: those in the region
 //!    who would hold, but have not been told (an await that was first polled by the delivering poll, a group whose body is in a handler), are told now. It does
 //!    not wait for handlers: code after a `catch_cancelled` in another branch of a `join!` is dropped with its branch. Tasks in a group, unlike
-//!    branches of a `join!`, are waited for.
+//!    branches of a `join!`, are waited for. A holder with a waker of its own that the code around has left alone (in a `FuturesUnordered` that is
+//!    not looked at any more) holds nothing up: one at a time is woken, to see whether it is still polled.
 //! 9. A cancellation that is made pending again (`CancelledError::redeliver`) is not for those who hold after a request: in other branches, they have had it.
 //!
 //! # How
@@ -58,7 +59,7 @@ pub use catch::{CatchCancelled, Intercept, Intercepted, catch_cancelled, interce
 #[cfg(all(test, loom))]
 pub(crate) use node::Delivery;
 pub(crate) use node::with_frame;
-pub(crate) use node::{Frame, Mark, RootPoll, WakeList, path, poll_root};
+pub(crate) use node::{Frame, Mark, RootPoll, WakeList, Whom, path, poll_root};
 pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 
 use crate::task::error::CancelledError;

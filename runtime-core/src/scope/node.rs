@@ -41,11 +41,12 @@ pub(crate) struct Delivery {
 }
 
 /// Whom a request is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whom {
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Whom {
     /// All catchers.
     All,
     /// It has been delivered before (`CancelledError::redeliver`): those who hold because of a request have had it, in another branch.
+    #[default]
     NotTold,
     /// It is about to unwind (rule 8): those who would wait for others, and have not been told.
     Waiting,
@@ -264,6 +265,11 @@ impl Frame {
         mark.serial != 0 && mark.serial == self.previous || mark.list.as_ref().is_some_and(|list| self.owns(list))
     }
 
+    /// Whether `mark` was left in this very poll.
+    pub(crate) fn has_met(&self, mark: &Mark) -> bool {
+        mark.serial != 0 && mark.serial == self.serial.get()
+    }
+
     fn owns(&self, list: &Arc<WakeList>) -> bool {
         match self.root() {
             Some(task) => {
@@ -277,14 +283,6 @@ impl Frame {
                 owns
             }
         }
-    }
-
-    /// Whether something with this mark has raised to this frame in this very poll.
-    pub(crate) fn is_unwinding(&self, mark: &Mark) -> bool {
-        let raised = self.raised.take();
-        let is_raised = raised.is_some();
-        self.raised.set(raised);
-        is_raised && mark.serial == self.serial.get()
     }
 
     #[inline]
@@ -492,6 +490,9 @@ impl Node {
     /// The cancellation that has unwound to here. It waits while somebody below holds; and before it goes on, those who would hold are told (rule 8).
     #[cold]
     fn let_unwind(&mut self, cx: &Context<'_>) -> Option<CancelledError> {
+        if self.path & path::HOLDING == 0 && self.wakes().is_some_and(|list| list.ask_a_holder(is_woken())) {
+            cx.waker().wake_by_ref();
+        }
         let below = self.below();
         let rare = self.rare.as_mut()?;
         if below & path::HOLDING != 0 {
@@ -621,16 +622,11 @@ pub(crate) fn poll_root(
         return RootPoll::Cancelled(error);
     }
     let cold = task.cold_if_any();
-    let (tries, last_call) = cold.map_or((0, false), |cold| {
+    let (tries, again_for) = cold.map_or_else(Default::default, |cold| {
         let mut inner = cold.inner.lock();
-        (std::mem::take(&mut inner.tries), std::mem::take(&mut inner.last_call))
+        (std::mem::take(&mut inner.tries), std::mem::take(&mut inner.again_for))
     });
-    let whom = match again {
-        true if last_call => Whom::Waiting,
-        // What is tried again has been delivered to nobody.
-        true if tries == 0 => Whom::NotTold,
-        _ => Whom::All,
-    };
+    let whom = if again { again_for } else { Whom::All };
     let delivery = Delivery { task: task.id, whom, ..Delivery::of_try(error, tries) };
     if let Some(list) = cold.and_then(|cold| cold.wakes.get()) {
         list.wake_all(&delivery);
@@ -639,7 +635,7 @@ pub(crate) fn poll_root(
         RootPoll::Pending if delivery.taken() > 0 => RootPoll::Pending,
         RootPoll::Pending if delivery.is_last_call() => RootPoll::Pending,
         RootPoll::Pending if delivery.may_wait(root_below(task)) => {
-            try_again(task, delivery.take(), tries);
+            try_again(task, &delivery, tries);
             RootPoll::Pending
         }
         RootPoll::Pending => unwind_root(task, Some(delivery.take())),
@@ -650,10 +646,13 @@ pub(crate) fn poll_root(
 /// Nobody has taken the request, but some who were woken for it have not had their turn: makes it pending again, for the last time if
 /// the poll has not woken itself, so that their turn will not come either.
 #[cold]
-fn try_again(task: &Header, error: CancelledError, tries: u16) {
+fn try_again(task: &Header, delivery: &Delivery, tries: u16) {
     let woken = task.state.load().has(crate::task::state::NOTIFIED);
-    task.cold().inner.lock().tries = if woken { tries + 1 } else { TRIES };
-    harness::redeliver(task, error);
+    let mut inner = task.cold().inner.lock();
+    inner.tries = if woken { tries + 1 } else { TRIES };
+    inner.again_for = delivery.whom;
+    drop(inner);
+    harness::redeliver(task, delivery.take());
 }
 
 fn root_below(task: &Header) -> u8 {
@@ -690,6 +689,13 @@ fn poll_in_root(
 /// A cancellation has unwound to the task: ends it, unless somebody holds (rule 8).
 #[cold]
 fn unwind_root(task: &Header, raised: Option<CancelledError>) -> RootPoll {
+    if task.path.get() & path::HOLDING == 0
+        && let Some(list) = task.cold_if_any().and_then(|cold| cold.wakes.get())
+        && list.ask_a_holder(is_woken())
+    {
+        // It is being polled: nobody owes a push.
+        let _ = task.state.wake();
+    }
     let mut inner = task.cold().inner.lock();
     let error = inner.deferred.take().or(raised);
     let Some(error) = error else { return RootPoll::Pending };
@@ -699,7 +705,7 @@ fn unwind_root(task: &Header, raised: Option<CancelledError>) -> RootPoll {
         return RootPoll::Cancelled(error);
     }
     inner.deferred = Some(error.clone());
-    inner.last_call = last_call;
+    inner.again_for = if last_call { Whom::Waiting } else { inner.again_for };
     inner.last_calls += u16::from(last_call);
     drop(inner);
     task.path.set(task.path.get() | path::DEFERRED);
@@ -707,6 +713,11 @@ fn unwind_root(task: &Header, raised: Option<CancelledError>) -> RootPoll {
         harness::redeliver(task, error);
     }
     RootPoll::Pending
+}
+
+/// Whether the running task will be polled again in any case. Outside of any task nobody knows.
+fn is_woken() -> bool {
+    current::task().is_none_or(|task| task.header().state.load().has(crate::task::state::NOTIFIED))
 }
 
 /// The catchers below a scope that wait on wakers other than the scope's.
@@ -723,6 +734,46 @@ struct WakeEntries {
     untold: usize,
     /// How many were woken for a request and not polled since.
     unreached: usize,
+    doubt: Doubt,
+}
+
+/// Whether those who hold are still polled: one of them at a time is asked, by a wake.
+#[derive(Default, Clone, Copy)]
+struct Doubt {
+    /// The place of the one who was asked last.
+    slot: u32,
+    /// For how many polls he has been asked; 0 if he is not.
+    asking: u16,
+    /// When this was looked at last, another poll was due anyway.
+    due: bool,
+    /// How many polls in a row were due anyway: those that asking has caused are among them.
+    polls: u16,
+}
+
+impl Doubt {
+    /// A `FuturesUnordered` of one wakes itself whenever it has polled it: asked at each poll, it would never be quiet. Picked out of thin air: often enough not to
+    /// miss anybody who was left alone meanwhile.
+    const SOON: u16 = 16;
+
+    fn may_ask(&self) -> bool {
+        self.polls < Self::SOON || self.polls.is_multiple_of(TRIES)
+    }
+
+    /// A poll has ended; `woken` if there will be another one anyway.
+    fn count_poll(&mut self, woken: bool) {
+        self.polls = if self.due { self.polls.wrapping_add(1) } else { 0 };
+        self.due = woken;
+    }
+}
+
+/// What is known of the one who was asked last.
+enum Answer {
+    /// He has been polled, or has gone.
+    Holds,
+    /// He has not, and will not be; or nobody was asked.
+    LeftAlone,
+    /// He may still have his turn.
+    Unknown,
 }
 
 struct WakeEntry {
@@ -749,8 +800,8 @@ impl WakeList {
             entries.unreached = entries.slots.len() - entries.free.len();
             for entry in entries.slots.iter_mut().flatten() {
                 let Delivery { error, task, whom, .. } = delivery;
-                // A last call is not worth keeping when something else comes.
-                if entry.request.as_ref().is_none_or(|left| left.whom == Whom::Waiting) {
+                // What is not for all is not worth keeping when something else comes.
+                if entry.request.as_ref().is_none_or(|left| left.whom != Whom::All) {
                     entry.request = Some(Left { error: error.clone(), task: *task, whom: *whom });
                 }
             }
@@ -766,6 +817,27 @@ impl WakeList {
     /// Wakes all to look around, without a request.
     pub(crate) fn stir(&self) {
         self.wake_noting(|_| {});
+    }
+
+    /// Something waits for those who hold. One of them is woken, to see whether he is polled then. If not, the code around has left him alone (in a
+    /// `FuturesUnordered` that it does not look at any more), and he holds nothing up. True if another poll is needed to know; `woken` if there will be one anyway.
+    pub(crate) fn ask_a_holder(&self, woken: bool) -> bool {
+        let mut entries = self.0.lock();
+        entries.doubt.count_poll(woken);
+        let asking = std::mem::take(&mut entries.doubt.asking);
+        let next = match entries.answer(asking, woken) {
+            Answer::Holds => return false,
+            Answer::LeftAlone => entries.holder_to_ask().map(|slot| (slot, 1)),
+            Answer::Unknown => Some((entries.doubt.slot, asking + 1)),
+        };
+        let Some((slot, asking)) = next else { return false };
+        entries.doubt = Doubt { slot, asking, due: true, ..entries.doubt };
+        let waker = entries.entry(slot).waker.take();
+        drop(entries);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
     }
 
     /// Notes something under the lock, and wakes all with nothing locked.
@@ -815,6 +887,38 @@ impl WakeEntries {
     fn renew(&mut self, slot: u32, waker: Waker, bits: u8) -> Option<Waker> {
         self.set_bits(slot, bits);
         self.entry(slot).waker.replace(waker)
+    }
+
+    /// Whom to ask next, of those who hold.
+    fn holder_to_ask(&mut self) -> Option<u32> {
+        if self.holding == 0 || !self.doubt.may_ask() {
+            return None;
+        }
+        let places = self.slots.len() as u32;
+        let first = self.doubt.slot;
+        let holds = |slot: &u32| self.bits(*slot) & path::HOLDING != 0;
+        // Whoever was asked before is asked again, as long as he is there.
+        (first..places).chain(0..first.min(places)).find(holds)
+    }
+
+    fn bits(&self, slot: u32) -> u8 {
+        self.slots.get(slot as usize).and_then(Option::as_ref).map_or(0, |entry| entry.bits)
+    }
+
+    /// What has come of `asking` for so many polls. Who was polled has left a waker, or has gone.
+    fn answer(&mut self, asking: u16, woken: bool) -> Answer {
+        let slot = self.doubt.slot;
+        match self.slots.get(slot as usize) {
+            _ if asking == 0 => return Answer::LeftAlone,
+            Some(Some(entry)) if entry.waker.is_none() => {}
+            _ => return Answer::Holds,
+        }
+        if woken && asking < TRIES {
+            return Answer::Unknown;
+        }
+        // Until he is polled again.
+        self.set_bits(slot, self.bits(slot) & !path::HOLDING);
+        Answer::LeftAlone
     }
 
     fn set_bits(&mut self, slot: u32, bits: u8) {

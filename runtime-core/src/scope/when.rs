@@ -182,16 +182,25 @@ impl ScopeState {
         }
     }
 
-    /// The own request, if it is to be delivered in this poll; with one from outside it counts as delivered (rule 7).
+    /// The own request, if it is to be delivered in this poll: not together with one from outside (rule 7).
     fn own_delivery(&mut self, from_outside: bool) -> Option<Delivery> {
-        if self.stage != Stage::Undelivered {
+        if self.stage != Stage::Undelivered || from_outside {
             return None;
         }
         self.stage = Stage::Waiting;
-        if from_outside {
-            return None;
-        }
         self.request.clone().map(|request| Delivery::of_try(request, self.tries))
+    }
+
+    /// A request from outside was delivered in a poll in which the own one waited. Somebody in here has `taken` it: then both are delivered. If not, it was
+    /// for others, in another branch.
+    fn deliver_after(&mut self, taken: bool, cx: &Context<'_>) {
+        if self.stage != Stage::Undelivered {
+            return;
+        }
+        match taken {
+            true => self.stage = Stage::Waiting,
+            false => cx.waker().wake_by_ref(),
+        }
     }
 
     /// Nobody has taken the own request, but some who were woken for it have not had their turn yet.
@@ -241,11 +250,9 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
             scope.made(request);
         }
         let incoming = scope.node.mark.incoming();
-        let own = if first {
-            None
-        } else {
-            scope.own_delivery(incoming.get().is_some_and(|delivery| !delivery.is_last_call()))
-        };
+        let from_outside = incoming.get().filter(|delivery| !delivery.is_last_call());
+        let taken_before = from_outside.map(Delivery::taken);
+        let own = if first { None } else { scope.own_delivery(from_outside.is_some()) };
         let arrived = match &own {
             // Rule 3: dropped without being polled.
             Some(own) if !scope.node.has_catcher() => Some(own.take()),
@@ -262,6 +269,9 @@ impl<F: Future, T: Trigger> Future for CancelWhen<F, T> {
                     scope.node.leave();
                     this.inner.set(None);
                     return Poll::Ready(Ok(output));
+                }
+                if let Some(delivery) = from_outside {
+                    scope.deliver_after(Some(delivery.taken()) != taken_before, cx);
                 }
                 let mut untaken = own.as_ref().filter(|own| own.taken() == 0);
                 if untaken.is_some_and(|own| own.may_wait(scope.node.below())) {

@@ -6,7 +6,7 @@ use super::state::{COMPLETE, LISTENERS, State};
 use crate::context::Context;
 use crate::loom::Mutex;
 use crate::observe::spans::TaskSpan;
-use crate::scope::WakeList;
+use crate::scope::{WakeList, Whom};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -32,9 +32,9 @@ pub(crate) struct ColdInner {
     pub(crate) deferred: Option<CancelledError>,
     /// How often the request was delivered in vain (`scope::node::TRIES`).
     pub(crate) tries: u16,
-    /// What is to be delivered again is only for those who have not been told of what is deferred.
-    pub(crate) last_call: bool,
-    /// How often they were told.
+    /// Whom it is for, if it is delivered again.
+    pub(crate) again_for: Whom,
+    /// How often those were told who would hold up what is deferred.
     pub(crate) last_calls: u16,
     /// What to run when the task has ended.
     pub(crate) callbacks: Vec<Callback>,

@@ -668,16 +668,14 @@ impl<T> Task<T> {
     /// still on its way, and goes on from here in its time; one that has unwound, or that was made by a scope, is not this await's.
     fn forget_other_awaits(&mut self) {
         let current = current::task().map(|task| task.header().id);
-        let still_unwinding = scope::with_frame(|frame| frame.is_some_and(|frame| frame.is_unwinding(&self.mark)));
-        self.awaiting = self.awaiting.take().filter(|awaiting| match awaiting.unwinding {
-            Some(_) => still_unwinding,
-            None => awaiting.requested.is_some() && awaiting.requested == current,
+        self.awaiting = self.awaiting.take().filter(|awaiting| {
+            awaiting.unwinding.is_none() && awaiting.requested.is_some() && awaiting.requested == current
         });
     }
 
-    /// Whether this is the await of the last poll of the code around, and not a new one.
+    /// Whether this is the await of the last poll of the code around, or of this one (some combinators poll twice), and not a new one.
     fn is_same_await(&self) -> bool {
-        scope::with_frame(|frame| frame.is_some_and(|frame| frame.has_on_path(&self.mark)))
+        scope::with_frame(|frame| frame.is_some_and(|frame| frame.has_on_path(&self.mark) || frame.has_met(&self.mark)))
     }
 }
 

@@ -408,7 +408,13 @@ pub(crate) fn redeliver(header: &Header, error: CancelledError) {
 pub(crate) fn uncancel(header: &Header) -> u32 {
     let mut inner = header.cold().inner.lock();
     let left = header.state.unrequest();
-    let withdrawn = if left == 0 { (inner.request.take(), inner.latest.take()) } else { (None, None) };
+    let withdrawn = if left == 0 {
+        // What was noted of its delivery is not for the next one.
+        (inner.tries, inner.again_for) = Default::default();
+        (inner.request.take(), inner.latest.take())
+    } else {
+        (None, None)
+    };
     drop(inner);
     drop(withdrawn);
     left

@@ -484,3 +484,135 @@ fn rule_9_who_has_not_been_polled_when_others_end_is_told_and_waited_for() {
         }
     });
 }
+
+#[test]
+fn rule_8_who_holds_in_a_set_that_nobody_looks_at_any_more_holds_nothing_up() {
+    everywhere(async || {
+        for sets in 1..4 {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let count = ended.clone();
+            let task = begun(async move {
+                // Each set gets the request, and waits; then the code around goes on with the handler.
+                let (seen, other) = (create_task(cleans_up(count)), create_task(forever()));
+                let mut waits: FuturesUnordered<_> = (0..sets).map(|_| create_task(forever())).collect();
+                let caught = futures::future::select(waits.next(), catch_cancelled(other.task_ref().wait())).await;
+                let futures::future::Either::Right((Err(error), _)) = caught else { panic!("a promise of nobody") };
+                // This one is looked at: it is waited for.
+                let seen: FuturesUnordered<_> = [seen].into_iter().collect();
+                futures::join!(seen.count(), let_go(error));
+            })
+            .await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(ended.load(SeqCst), 1, "{sets} sets");
+        }
+    });
+}
+
+async fn cleans_up_for(duration: Duration) {
+    let caught = catch_cancelled(forever()).await;
+    sleep(duration).await;
+    caught.unwrap_or_else(drop)
+}
+
+#[test]
+fn rule_8_who_is_left_alone_while_something_unwinds_holds_nothing_up() {
+    exact(async || {
+        for scope in [false, true] {
+            let left_alone = async {
+                let mut waits: FuturesUnordered<_> = [create_task(cleans_up_for(ms(50)))].into_iter().collect();
+                futures::future::select(waits.next(), pin!(sleep(ms(10)))).await;
+                forever().await;
+            };
+            let both = async move { futures::join!(left_alone, unwinds_after(4)) };
+            let start = Handle::current().time();
+            let task = create_task(async move {
+                match scope {
+                    true => drop(timeout(ms(30), both).await),
+                    false => drop(both.await),
+                }
+            });
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(Handle::current().time() - start, ms(10));
+        }
+    });
+}
+
+#[test]
+fn rule_7_a_request_that_another_branch_takes_does_not_take_the_one_of_a_scope_along() {
+    everywhere(async || {
+        let ended = create_task(async {
+            let scope = CancelScope::new();
+            let both = async {
+                passes(4).await;
+                scope.cancel();
+                current_task().unwrap().cancel();
+            };
+            let swallows = async {
+                let caught = catch_cancelled(forever()).await;
+                current_task().unwrap().uncancel();
+                caught.is_err()
+            };
+            let (cancelled, caught, ()) = futures::join!(scope.run(forever()), swallows, both);
+            (cancelled.is_err(), caught)
+        });
+        assert_eq!(ended.await.unwrap(), (true, true));
+    });
+}
+
+#[test]
+fn rule_6_an_await_that_is_polled_twice_in_a_poll_is_one_await() {
+    everywhere(async || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let mut awaited = create_task(cleans_up(ended.clone()));
+        let twice = poll_fn(|cx| match awaited.poll_unpin(cx) {
+            Poll::Pending => awaited.poll_unpin(cx),
+            ready => ready,
+        });
+        let scope = CancelScope::new();
+        let cancels = async {
+            passes(4).await;
+            scope.cancel();
+        };
+        let (cancelled, ()) = futures::join!(scope.run(twice), cancels);
+        assert!(cancelled.is_err(), "the await has ended by the request, and not with an outcome");
+        assert_eq!(ended.load(SeqCst), 1);
+    });
+}
+
+#[test]
+fn rule_9_what_is_tried_again_is_not_for_those_who_have_had_it() {
+    everywhere(async || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let awaited = begun(cleans_up(ended.clone())).await;
+        let task = begun(async move {
+            // The two busy ones end each poll of the set before the third has had its turn.
+            let busy = || async {
+                loop {
+                    yield_now().await;
+                }
+            };
+            let awaits = async { drop(awaited.await) };
+            let set: FuturesUnordered<_> = [busy().boxed(), busy().boxed(), awaits.boxed()].into_iter().collect();
+            // Answers the request with a failure: the cancellation becomes pending again.
+            let group = async {
+                let failed = TaskGroup::scope(async |group| {
+                    group.create_task(async {
+                        let _ = catch_cancelled(forever()).await;
+                        Err::<(), _>("failed")
+                    });
+                    forever().await;
+                    Ok(())
+                });
+                assert!(failed.await.is_err());
+                forever().await;
+            };
+            futures::join!(set.count(), group)
+        })
+        .await;
+        passes(5).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(ended.load(SeqCst), 1, "its clean-up was not interrupted");
+    });
+}

@@ -17,8 +17,8 @@ use crate::support::{
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
 use runtime::{
-    CancelledError, Promise, Task, TaskGroup, all_tasks, catch_cancelled, create_task, current_task, gather, shield,
-    sleep, timeout, yield_now,
+    CancelScope, CancelledError, Handle, Promise, Task, TaskGroup, all_tasks, catch_cancelled, create_task,
+    current_task, gather, shield, sleep, timeout, yield_now,
 };
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

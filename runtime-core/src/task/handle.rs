@@ -457,8 +457,8 @@ pub struct Task<T> {
 
 #[derive(Default)]
 struct Awaiting {
-    /// The requests that were passed on, each with the stamp: all of them, for any of them may come round a cycle.
-    passed: Vec<(CancelledError, u64)>,
+    /// The requests that were passed on: all of them, for any of them may come round a cycle.
+    passed: Vec<CancelledError>,
     /// The stamp that the last one was passed on with.
     stamp: u64,
     /// The task that awaits, if one of them was its own.
@@ -602,18 +602,12 @@ impl<T> Task<T> {
         let Some((mut request, of_task)) = scope::take_delivery(&self.mark, self.awaiting.is_some()) else { return };
         request.identify();
         let awaiting = self.awaiting.get_or_insert_default();
-        let mut before = awaiting.passed.iter().filter(|(passed, _)| passed.is_same(&request)).peekable();
-        let (passed, stamp) = if before.peek().is_none() {
-            harness::pass_on(&self.task, &request)
-        } else if before.any(|(_, stamp)| harness::has_come_round(&request, *stamp)) {
-            // T-12: a request that comes round a cycle of tasks must not go round again.
-            (false, 0)
-        } else {
-            // It has come by another way as well, and was passed on before.
-            return;
-        };
+        // T-12: a request that comes round a cycle of tasks must not go round again. Nor does one that has come by another way as well, after yet another
+        // request: the two cannot be told apart, for of its stamp nothing is left when requests overtake each other.
+        let came_round = awaiting.passed.iter().any(|passed| passed.is_same(&request));
+        let (passed, stamp) = if came_round { (false, 0) } else { harness::pass_on(&self.task, &request) };
         if passed {
-            awaiting.passed.push((request, stamp));
+            awaiting.passed.push(request);
             awaiting.stamp = stamp;
             awaiting.requested = awaiting.requested.or(of_task);
         } else {
@@ -631,10 +625,7 @@ impl<T> Task<T> {
         match harness::pass_again(&self.task, &awaiting.passed, awaiting.stamp) {
             harness::Again::Nothing => {}
             harness::Again::CameRound(request) => awaiting.unwinding = Some(request),
-            harness::Again::Passed(request, stamp) => {
-                awaiting.passed.push((request, stamp));
-                awaiting.stamp = stamp;
-            }
+            harness::Again::Passed(stamp) => awaiting.stamp = stamp,
         }
     }
 
@@ -648,7 +639,7 @@ impl<T> Task<T> {
             let error = unsafe { cell::error_of(task.as_raw()) };
             awaiting.unwinding = match error {
                 Some(TaskError::Cancelled(error)) => Some(error),
-                _ => awaiting.passed.last().map(|(request, _)| request.clone()),
+                _ => awaiting.passed.last().cloned(),
             };
         }
         awaiting.unwinding.clone()

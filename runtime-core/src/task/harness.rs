@@ -346,38 +346,23 @@ pub(crate) fn pass_on(to: &TaskRef, request: &CancelledError) -> (bool, u64) {
     (cancel_with_stamp(to, request.clone(), stamp), stamp)
 }
 
-/// Whether a request that the running task has passed on with `stamp`, and that was delivered to it again, has come round a cycle, and not by another way (a
-/// group asks a child that its body awaits). Another request has come in between, or it would not have been delivered.
-pub(crate) fn has_come_round(request: &CancelledError, stamp: u64) -> bool {
-    let Some(current) = current::task() else { return true };
-    let header = current.header();
-    let Some(cold) = header.cold_if_any() else { return true };
-    let inner = cold.inner.lock();
-    match &inner.latest {
-        Some(latest) if latest.request.is_same(request) => {
-            latest.stamp != 0 && (latest.stamp == header.id || latest.stamp == stamp)
-        }
-        _ => true,
-    }
-}
-
 /// What a request that was passed on does when it comes again to the task that awaits.
 pub(crate) enum Again {
     Nothing,
     /// It has come round: the await ends.
     CameRound(CancelledError),
     /// It was passed on with this stamp now.
-    Passed(CancelledError, u64),
+    Passed(u64),
 }
 
 /// A request may have come again to the running task since it was passed on with `stamp`.
-pub(crate) fn pass_again(to: &TaskRef, passed: &[(CancelledError, u64)], stamp: u64) -> Again {
+pub(crate) fn pass_again(to: &TaskRef, passed: &[CancelledError], stamp: u64) -> Again {
     let current = current::task();
     let Some(cold) = current.as_ref().and_then(|current| current.header().cold_if_any()) else { return Again::Nothing };
     let (request, fresh) = {
         let inner = cold.inner.lock();
         match &inner.latest {
-            Some(latest) if passed.iter().any(|(passed, _)| passed.is_same(&latest.request)) => {
+            Some(latest) if passed.iter().any(|passed| passed.is_same(&latest.request)) => {
                 if latest.came_round {
                     return Again::CameRound(latest.request.clone());
                 }
@@ -390,8 +375,8 @@ pub(crate) fn pass_again(to: &TaskRef, passed: &[(CancelledError, u64)], stamp: 
         return Again::Nothing;
     }
     // If it has ended meanwhile, the await finds that out.
-    let _ended = cancel_with_stamp(to, request.clone(), fresh);
-    Again::Passed(request, fresh)
+    let _ended = cancel_with_stamp(to, request, fresh);
+    Again::Passed(fresh)
 }
 
 /// Makes a cancellation pending again, without counting a request. Called by the task's own code.

@@ -616,3 +616,34 @@ fn rule_9_what_is_tried_again_is_not_for_those_who_have_had_it() {
         assert_eq!(ended.load(SeqCst), 1, "its clean-up was not interrupted");
     });
 }
+
+#[test]
+fn tg_24_a_cancellation_that_is_pending_again_and_reaches_nobody_at_first_is_not_for_those_who_wait_for_clean_up() {
+    everywhere(async || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let slow = begun(cleans_up(ended.clone())).await;
+        let task = begun(async move {
+            let fails = async {
+                // It fails when it is cancelled, so that the group ends in a failure, and the cancellation is pending again.
+                let group = TaskGroup::<&str>::scope(async |group| {
+                    let child = async {
+                        let _ = catch_cancelled(forever()).await;
+                        Err::<(), _>("failed")
+                    };
+                    let _ = group.create_task(child).await;
+                    Ok(())
+                });
+                assert!(group.await.is_err());
+            };
+            // That set stops after two branches that wake themselves, before it comes to the await.
+            let inner = [passes(50).boxed(), async { drop(slow.await) }.boxed(), passes(50).boxed()];
+            let waits = async { _ = inner.into_iter().collect::<FuturesUnordered<_>>().count().await };
+            [fails.boxed(), waits.boxed()].into_iter().collect::<FuturesUnordered<_>>().count().await
+        })
+        .await;
+        passes(5).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(ended.load(SeqCst), 1, "it was waited for");
+    });
+}

@@ -9,6 +9,7 @@ mod drops;
 mod panics;
 mod rows;
 mod rules;
+mod structured;
 
 use crate::support::{
     Count, Log, OnDrop, begun, cancellation, everywhere, exact, forever, let_go, ms, passes, received, send, signal,

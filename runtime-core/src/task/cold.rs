@@ -2,6 +2,7 @@
 
 use super::TaskRef;
 use super::error::CancelledError;
+use super::ring::Probe;
 use super::state::{COMPLETE, LISTENERS, State};
 use crate::context::Context;
 use crate::loom::Mutex;
@@ -28,6 +29,8 @@ pub(crate) struct ColdInner {
     pub(crate) request: Option<CancelledError>,
     /// The request that came last, if it can be told from others: it is not delivered again.
     pub(crate) latest: Option<Latest>,
+    /// Whether it is part of a ring of tasks that await each other.
+    pub(crate) probe: Probe,
     /// A cancellation that unwinds as soon as the things that hold it up have ended (`scope`).
     pub(crate) deferred: Option<CancelledError>,
     /// How often the request was delivered in vain (`scope::node::TRIES`).
@@ -50,42 +53,11 @@ pub(crate) struct ColdInner {
     pub(crate) record: Option<Box<crate::inspect::Record>>,
 }
 
-/// A request that a task has had, and may get again: through another task that had it too and awaits this one.
-///
-/// What comes again is not delivered, but it may have come round a cycle of tasks that await each other, and that has to be broken. So
-/// each task that passes a request on stamps it with its number, unless there is a stamp on it already. A stamp that arrives at its own
-/// task, or a second time, has come round. To have but one stamp in a cycle of which all tasks were cancelled, those are held back
-/// that are not below the last one that was passed on.
+/// A request that a task has had, and may get again, which is not delivered: through another task that had it too and awaits this one.
 pub(crate) struct Latest {
     pub(crate) request: CancelledError,
-    /// The stamp that was passed on last, or is to be; 0 for none.
-    pub(crate) stamp: u64,
-    pub(crate) came_round: bool,
     /// It is the sweep's, noted when the sweep had come to the task, but not yet as far as its request.
     pub(crate) left_to_sweep: bool,
-}
-
-impl Latest {
-    pub(crate) fn new(request: CancelledError, stamp: u64) -> Self {
-        Self { request, stamp, came_round: false, left_to_sweep: false }
-    }
-
-    /// The request comes again; true if those that pass it on need to know.
-    #[must_use]
-    pub(crate) fn again(&mut self, stamp: u64, own: u64) -> bool {
-        if stamp == 0 {
-            return false;
-        }
-        if stamp == own || stamp == self.stamp {
-            self.came_round = true;
-            return true;
-        }
-        let lower = self.stamp == 0 || stamp < self.stamp;
-        if lower {
-            self.stamp = stamp;
-        }
-        lower
-    }
 }
 
 /// Who runs the callbacks of a task. Never two at once, so that those added later stay behind those added before, on however many workers.

@@ -3,6 +3,7 @@
 use super::cell::{self, Header};
 use super::cold::Callback;
 use super::error::{CancelledError, InvalidStateError, TaskError};
+use super::ring::Sent;
 use super::{Kind, harness, state};
 use crate::context::{self, Context as VarContext};
 use crate::current;
@@ -457,10 +458,10 @@ pub struct Task<T> {
 
 #[derive(Default)]
 struct Awaiting {
-    /// The requests that were passed on: all of them, for any of them may come round a cycle.
+    /// The requests that were passed on: all of them, for any of them may come again.
     passed: Vec<CancelledError>,
-    /// The stamp that the last one was passed on with.
-    stamp: u64,
+    /// What was sent along, to find out whether the tasks await each other in a ring.
+    sent: Option<Sent>,
     /// The task that awaits, if one of them was its own.
     requested: Option<u64>,
     /// The task ended by one: this cancellation goes on from here.
@@ -602,13 +603,12 @@ impl<T> Task<T> {
         let Some((mut request, of_task)) = scope::take_delivery(&self.mark, self.awaiting.is_some()) else { return };
         request.identify();
         let awaiting = self.awaiting.get_or_insert_default();
-        // T-12: a request that comes round a cycle of tasks must not go round again. Nor does one that has come by another way as well, after yet another
-        // request: the two cannot be told apart, for of its stamp nothing is left when requests overtake each other.
-        let came_round = awaiting.passed.iter().any(|passed| passed.is_same(&request));
-        let (passed, stamp) = if came_round { (false, 0) } else { harness::pass_on(&self.task, &request) };
-        if passed {
+        if awaiting.passed.iter().any(|passed| passed.is_same(&request)) {
+            // It has come by another way as well, after yet another request.
+            return;
+        }
+        if harness::pass_on(&self.task, request.clone(), &mut awaiting.sent) {
             awaiting.passed.push(request);
-            awaiting.stamp = stamp;
             awaiting.requested = awaiting.requested.or(of_task);
         } else {
             // C-10: the task has ended, but the awaiting task had not resumed. Its outcome stays with it.
@@ -616,16 +616,15 @@ impl<T> Task<T> {
         }
     }
 
-    /// A request that was passed on may have come again.
-    fn pass_again(&mut self) {
+    /// T-12: the tasks may await each other in a ring, which is broken here if this is where that is found.
+    fn look_round(&mut self) {
         let Some(awaiting) = &mut self.awaiting else { return };
-        if awaiting.passed.is_empty() || awaiting.unwinding.is_some() {
+        if awaiting.unwinding.is_some() {
             return;
         }
-        match harness::pass_again(&self.task, &awaiting.passed, awaiting.stamp) {
-            harness::Again::Nothing => {}
-            harness::Again::CameRound(request) => awaiting.unwinding = Some(request),
-            harness::Again::Passed(stamp) => awaiting.stamp = stamp,
+        let Some(sent) = &mut awaiting.sent else { return };
+        if harness::look_round(&self.task, sent) {
+            awaiting.unwinding = awaiting.passed.last().cloned();
         }
     }
 
@@ -683,7 +682,7 @@ impl<T> Future for Task<T> {
         if this.is_same_await() {
             if this.awaiting.as_ref().is_none_or(|awaiting| awaiting.unwinding.is_none()) {
                 this.pass_on();
-                this.pass_again();
+                this.look_round();
             }
         } else {
             this.forget_other_awaits();

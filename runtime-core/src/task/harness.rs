@@ -2,9 +2,10 @@
 //! stand in the module page of [`task`](super).
 
 use super::cell::{self, Header};
-use super::cold::{Draining, Latest};
+use super::cold::{ColdInner, Draining, Latest};
 use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
 use super::handle::{Ended, TaskRef};
+use super::ring::{Next, Sent};
 use super::state::{self, BeginPoll, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
@@ -261,11 +262,11 @@ fn plain_request(header: &Header) -> CancelledError {
 
 /// Records a request and schedules the task; false if it has ended. A promise's task ends at once (F-03).
 pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
-    cancel_with_stamp(task, error, 0)
+    cancel_with_number(task, error, 0)
 }
 
-/// As [`cancel`]; `stamp` says through whom the request comes (see [`Latest`]), 0 for nobody.
-fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool {
+/// As [`cancel`]; `number` is what an await sends along ([`ring`](super::ring)), 0 for none.
+fn cancel_with_number(task: &TaskRef, error: CancelledError, number: u64) -> bool {
     let header = task.header();
     if header.kind().is_promise() {
         return cancel_promise(task, error);
@@ -275,25 +276,17 @@ fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool 
     } else {
         // Under the lock, so that the deliverer finds the error together with the bit.
         let mut inner = header.cold().inner.lock();
-        if let Some(latest) = find_again(header, &mut inner.latest, &error) {
-            let news = latest.again(stamp, header.id);
+        let has_news = inner.probe.come(number);
+        if comes_again(header, &mut inner.latest, &error) {
             drop(inner);
-            return header.state.count_another_request() && {
-                if news {
-                    wake_all(task);
-                }
-                true
-            };
-        }
-        let request = header.state.request(true);
-        if let Request::Recorded { first, .. } = request {
-            if first {
-                // C-23: the first undelivered message is the one that is delivered.
-                inner.request = Some(error.clone());
+            let counted = header.state.count_another_request();
+            if counted && has_news {
+                wake_all(task);
             }
-            inner.latest = Some(Latest::new(error, stamp));
+            return counted;
         }
-        request
+        // The delivery, of this request or of one that was pending, lets all awaits look.
+        record(header, &mut inner, error)
     };
     match request {
         Request::TooLate => false,
@@ -307,18 +300,31 @@ fn cancel_with_stamp(task: &TaskRef, error: CancelledError, stamp: u64) -> bool 
     }
 }
 
-/// The note about `error`, if the task has had this request before.
-fn find_again<'a>(header: &Header, latest: &'a mut Option<Latest>, error: &CancelledError) -> Option<&'a mut Latest> {
+/// Makes a request that can be told from others.
+fn record(header: &Header, inner: &mut ColdInner, error: CancelledError) -> Request {
+    let request = header.state.request(true);
+    if let Request::Recorded { first, .. } = request {
+        if first {
+            // C-23: the first undelivered message is the one that is delivered.
+            inner.request = Some(error.clone());
+        }
+        inner.latest = Some(Latest { request: error, left_to_sweep: false });
+    }
+    request
+}
+
+/// Whether the task has had this request before, as the latest one, which it is then noted as.
+fn comes_again(header: &Header, latest: &mut Option<Latest>, error: &CancelledError) -> bool {
     let noted = latest.as_ref().is_some_and(|latest| latest.request.is_same(error));
     if !noted && error.is_same(&CancelledError::sweep()) && header.state.is_swept() {
         // The sweep itself notes nothing, for it goes to all tasks there are. It has made its request, or is just about to.
-        *latest = Some(Latest { left_to_sweep: true, ..Latest::new(error.clone(), 0) });
-        return latest.as_mut();
+        *latest = Some(Latest { request: error.clone(), left_to_sweep: true });
+        return true;
     }
-    latest.as_mut().filter(|_| noted)
+    noted
 }
 
-/// Lets the task look at what came again, and what awaits in it with wakers of its own as well.
+/// Lets the task look at what came, and what awaits in it with wakers of its own as well.
 fn wake_all(task: &TaskRef) {
     if let Some(list) = task.header().cold_if_any().and_then(|cold| cold.wakes.get()) {
         list.stir();
@@ -329,54 +335,32 @@ fn wake_all(task: &TaskRef) {
     }
 }
 
-/// Passes a request on from the running task to one that it awaits; false if that has ended. Gives the stamp too, for [`pass_again`].
-pub(crate) fn pass_on(to: &TaskRef, request: &CancelledError) -> (bool, u64) {
-    let Some(current) = current::task() else { return (cancel(to, request.clone()), 0) };
-    let header = current.header();
-    let mut stamp = header.id;
-    if let Some(cold) = header.cold_if_any()
-        && let Some(latest) = &mut cold.inner.lock().latest
-        && latest.request.is_same(request)
+/// Passes a request on from the running task to one that it awaits; false if that has ended. The first one takes a number along.
+pub(crate) fn pass_on(to: &TaskRef, request: CancelledError, sent: &mut Option<Sent>) -> bool {
+    let mut number = 0;
+    if sent.is_none()
+        && let Some(current) = current::task()
     {
-        if latest.stamp == 0 {
-            latest.stamp = stamp;
-        }
-        stamp = latest.stamp;
+        (number, *sent) = {
+            let (number, sent) = current.header().cold().inner.lock().probe.send();
+            (number, Some(sent))
+        };
     }
-    (cancel_with_stamp(to, request.clone(), stamp), stamp)
+    cancel_with_number(to, request, number)
 }
 
-/// What a request that was passed on does when it comes again to the task that awaits.
-pub(crate) enum Again {
-    Nothing,
-    /// It has come round: the await ends.
-    CameRound(CancelledError),
-    /// It was passed on with this stamp now.
-    Passed(u64),
-}
-
-/// A request may have come again to the running task since it was passed on with `stamp`.
-pub(crate) fn pass_again(to: &TaskRef, passed: &[CancelledError], stamp: u64) -> Again {
+/// A number may have come to the running task since it has `sent` one: sends it on. True if it has come round, and the await is to end.
+pub(crate) fn look_round(to: &TaskRef, sent: &mut Sent) -> bool {
     let current = current::task();
-    let Some(cold) = current.as_ref().and_then(|current| current.header().cold_if_any()) else { return Again::Nothing };
-    let (request, fresh) = {
-        let inner = cold.inner.lock();
-        match &inner.latest {
-            Some(latest) if passed.iter().any(|passed| passed.is_same(&latest.request)) => {
-                if latest.came_round {
-                    return Again::CameRound(latest.request.clone());
-                }
-                (latest.request.clone(), latest.stamp)
-            }
-            _ => return Again::Nothing,
-        }
-    };
-    if fresh == stamp || fresh == 0 {
-        return Again::Nothing;
+    let Some(cold) = current.as_ref().and_then(|current| current.header().cold_if_any()) else { return false };
+    let next = cold.inner.lock().probe.next(sent);
+    if let Next::Send(number) = next
+        && !to.done()
+        && to.header().cold().inner.lock().probe.come(number)
+    {
+        wake_all(to);
     }
-    // If it has ended meanwhile, the await finds that out.
-    let _ended = cancel_with_stamp(to, request, fresh);
-    Again::Passed(fresh)
+    next == Next::ComeRound
 }
 
 /// Makes a cancellation pending again, without counting a request. Called by the task's own code.

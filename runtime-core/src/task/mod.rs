@@ -45,6 +45,7 @@ pub(crate) mod harness;
 pub(crate) mod memory;
 pub(crate) mod promise;
 pub(crate) mod registry;
+pub(crate) mod ring;
 pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod waker;

@@ -145,6 +145,47 @@ everywhere! {
     }
 }
 
+/// Cancels members of a ring at any time and in any way, and then waits for all of them or leaves them to the shutdown, as the numbers in `choice` say.
+async fn cancel_a_ring(mut choice: usize) {
+    let mut choose = |most: usize| {
+        let chosen = choice % most;
+        choice /= most;
+        chosen
+    };
+    let length = 2 + choose(3);
+    let ring = ring(length).await;
+    let shared = CancelledError::without_message().identified();
+    let (leaves, requests) = (choose(2) == 0, 1 + choose(3));
+    for _ in 0..requests {
+        let member = &ring[choose(length)];
+        match choose(3) {
+            0 => member.cancel(),
+            1 => member.cancel_with("a message"),
+            _ => member.cancel_by(&shared),
+        };
+        for _ in 0..choose(3) {
+            yield_now().await;
+        }
+    }
+    if leaves {
+        return;
+    }
+    for task in ring {
+        task.wait().await;
+        assert!(task.cancelled());
+    }
+}
+
+#[test]
+fn t_12_a_ring_with_requests_at_any_time_ends_and_is_shut_down() {
+    for workers in [1, 2, 8] {
+        for round in 0..400_usize {
+            // Multiplied, so that all choices vary from the first rounds on (Knuth's multiplicative hash).
+            on(workers, cancel_a_ring(round.wrapping_mul(2_654_435_761)));
+        }
+    }
+}
+
 /// An outcome that may hold the handle of another task.
 struct Link(#[expect(dead_code, reason = "held, to be dropped")] Option<Task<Link>>);
 

@@ -25,15 +25,20 @@ pub(super) fn model(f: impl Fn() + Send + Sync + 'static) {
 
 /// As [`model`], with one preemption less: three threads with whole loops in them have too many schedules.
 pub(super) fn large_model(f: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.map(|bound| bound.saturating_sub(1));
-    check(builder, f);
+    reduced_model(1, f);
 }
 
 /// As [`model`], with two preemptions more: for models with few steps.
 pub(super) fn small_model(f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.map(|bound| bound + 2);
+    check(builder, f);
+}
+
+/// As [`model`], with so many preemptions less: for models that first wait for the others to be where they are wanted.
+pub(super) fn reduced_model(less: usize, f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.map(|bound| bound.saturating_sub(less));
     check(builder, f);
 }
 

@@ -65,6 +65,11 @@ pub(crate) fn may_spin() -> bool {
     !cfg!(loom) && *CORES > 1
 }
 
+/// How many threads may spin beside the workers.
+pub(crate) fn most_spinners() -> usize {
+    *CORES / 2
+}
+
 /// How the blocking pool of a runtime is to be; see [`configure`].
 ///
 /// # Examples

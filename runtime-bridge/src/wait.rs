@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -197,11 +198,23 @@ fn wait<T>(task: &mut Task<T>, deadline: Option<Instant>) -> Option<Result<T, Ta
     }
 }
 
-/// Looks at the task for a moment: when it ends by then, neither side pays for a sleep.
+/// How many threads look at their tasks in this moment.
+static SPINNERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Looks at the task for a moment: when it ends by then, neither side pays for a sleep. When as many threads do that already as half of the cores, this one would take
+/// its core from a worker.
 fn spin<T>(task: &Task<T>, deadline: Option<Instant>) {
     if task.done() || !crate::pool::may_spin() {
         return;
     }
+    // Relaxed, here and below: nothing depends on it but the number of spinners.
+    if SPINNERS.fetch_add(1, Relaxed) < crate::pool::most_spinners() {
+        look_for_a_moment(task, deadline);
+    }
+    SPINNERS.fetch_sub(1, Relaxed);
+}
+
+fn look_for_a_moment<T>(task: &Task<T>, deadline: Option<Instant>) {
     let end = now() + SPIN;
     let end = deadline.map_or(end, |deadline| deadline.min(end));
     while !task.done() && now() < end {

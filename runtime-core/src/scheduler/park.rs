@@ -5,7 +5,7 @@
 
 use crate::loom::atomic::AtomicU32;
 use crate::loom::{Mutex, thread};
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::Duration;
 
 const EMPTY: u32 = 0;
@@ -34,19 +34,24 @@ impl Parker {
     }
 
     /// Sleeps until [`unpark`](Self::unpark), but for at most `timeout`; `None` is without end. Returns at once if `unpark` was called since the
-    /// last sleep, and may return early.
+    /// last sleep, and may return early. True if it was `unpark` that ended it.
     ///
     /// Acquire: pairs with the release in `unpark`.
-    pub(crate) fn park_timeout(&self, timeout: Option<Duration>) {
+    pub(crate) fn park_timeout(&self, timeout: Option<Duration>) -> bool {
         if self.word.compare_exchange(EMPTY, PARKED, AcqRel, Acquire).is_err() {
             self.word.swap(EMPTY, AcqRel);
-            return;
+            return true;
         }
         match timeout {
             Some(timeout) => thread::park_timeout(timeout),
             None => thread::park(),
         }
-        self.word.swap(EMPTY, AcqRel);
+        self.word.swap(EMPTY, AcqRel) == NOTIFIED
+    }
+
+    /// Whether the next sleep would end at once. Relaxed: it will.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.word.load(Relaxed) == NOTIFIED
     }
 
     /// Ends the sleep, or the next one.

@@ -14,7 +14,7 @@ use crate::task::registry::{Ended, SWEEP_STEP, Swept};
 use crate::task::{Kind, Notified, TaskRef};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
-use rest::{Spinning, Theft};
+use rest::{Lateness, Spinning, Theft};
 use runtime_timers::Key;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -113,6 +113,8 @@ pub(crate) struct Worker {
     spinning: Cell<Spinning>,
     /// When a timer last ended a sleep of this worker.
     timer_fired_at: Cell<u64>,
+    /// How late the system has ended this worker's sleeps lately.
+    lateness: Cell<Lateness>,
     /// Tasks that have ended here and are still listed.
     ended: Ended,
     /// Whether the last search came after a nap: then what was found is as small as what was found before.
@@ -197,6 +199,7 @@ impl Worker {
             eager_depth: Cell::new(0),
             spinning: Cell::new(Spinning::default()),
             timer_fired_at: Cell::new(0),
+            lateness: Cell::new(Lateness::default()),
             ended: Ended::new(),
             napped: Cell::new(false),
             observing,

@@ -8,6 +8,7 @@ use crate::task::harness;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 /// Bits that tell an outer frame what is below it.
@@ -158,6 +159,8 @@ struct Rare {
     again: Option<Again>,
     /// How often those below were told that it is about to unwind.
     last_calls: u16,
+    /// How often the task was stirred when this was last polled.
+    stirs: u32,
 }
 
 /// A cancellation that is to be delivered again.
@@ -518,6 +521,18 @@ impl Node {
         self.let_unwind(cx)
     }
 
+    /// The awaits in the task are to look at what came (`task::ring`): passes that on to those that have wakers of their own.
+    fn stir_if_asked(&mut self) {
+        // Relaxed: published by the wake that has led to this poll.
+        let stirs = current::task().and_then(|task| Some(task.header().cold_if_any()?.stirs.load(Relaxed)));
+        if let (Some(rare), Some(stirs)) = (&mut self.rare, stirs)
+            && std::mem::replace(&mut rare.stirs, stirs) != stirs
+            && let Some(list) = &rare.wakes
+        {
+            list.stir();
+        }
+    }
+
     fn is_unwinding(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.deferred.is_some())
     }
@@ -538,8 +553,10 @@ impl Node {
         }
         // One from outside that comes at the same time is delivered in its place.
         let deliver = deliver.or(again.as_ref());
-        if let (Some(delivery), Some(list)) = (deliver, self.wakes()) {
-            list.wake_all(delivery);
+        match (deliver, self.wakes()) {
+            (_, None) => {}
+            (Some(delivery), Some(list)) => list.wake_all(delivery),
+            (None, Some(_)) => self.stir_if_asked(),
         }
         let delivery = deliver.map_or(std::ptr::null(), std::ptr::from_ref);
         self.started = true;

@@ -9,6 +9,7 @@ use crate::loom::Mutex;
 use crate::observe::spans::TaskSpan;
 use crate::scope::{WakeList, Whom};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::Waker;
 
 /// The cold part of a task.
@@ -17,6 +18,8 @@ pub(crate) struct Cold {
     pub(crate) inner: Mutex<ColdInner>,
     /// The catchers of this task that wait on wakers of their own; made when the first one comes.
     pub(crate) wakes: std::sync::OnceLock<Arc<WakeList>>,
+    /// How often all that awaits in this task was to look at what came (`probe`): so the scopes know whether to wake what has a waker of its own in them.
+    pub(crate) stirs: AtomicU32,
     /// The task's span, if a subscriber wanted one when the task was created.
     pub(crate) span: std::sync::OnceLock<Box<TaskSpan>>,
 }
@@ -29,7 +32,7 @@ pub(crate) struct ColdInner {
     pub(crate) request: Option<CancelledError>,
     /// The request that came last, if it can be told from others: it is not delivered again.
     pub(crate) latest: Option<Latest>,
-    /// Whether it is part of a ring of tasks that await each other.
+    /// What came to find out whether it is part of a ring of tasks that await each other.
     pub(crate) probe: Probe,
     /// A cancellation that unwinds as soon as the things that hold it up have ended (`scope`).
     pub(crate) deferred: Option<CancelledError>,
@@ -194,6 +197,7 @@ impl Cold {
         Self {
             inner: Mutex::new(ColdInner::default()),
             wakes: std::sync::OnceLock::new(),
+            stirs: AtomicU32::new(0),
             span: std::sync::OnceLock::new(),
         }
     }

@@ -460,7 +460,7 @@ pub struct Task<T> {
 struct Awaiting {
     /// The requests that were passed on: all of them, for any of them may come again.
     passed: Vec<CancelledError>,
-    /// What was sent along, to find out whether the tasks await each other in a ring.
+    /// What was sent after them, to find out whether the tasks await each other in a ring.
     sent: Option<Sent>,
     /// The task that awaits, if one of them was its own.
     requested: Option<u64>,
@@ -607,7 +607,7 @@ impl<T> Task<T> {
             // It has come by another way as well, after yet another request.
             return;
         }
-        if harness::pass_on(&self.task, request.clone(), &mut awaiting.sent) {
+        if harness::cancel(&self.task, request.clone()) {
             awaiting.passed.push(request);
             awaiting.requested = awaiting.requested.or(of_task);
         } else {
@@ -618,12 +618,10 @@ impl<T> Task<T> {
 
     /// T-12: the tasks may await each other in a ring, which is broken here if this is where that is found.
     fn look_round(&mut self) {
-        let Some(awaiting) = &mut self.awaiting else { return };
-        if awaiting.unwinding.is_some() {
-            return;
-        }
-        let Some(sent) = &mut awaiting.sent else { return };
-        if harness::look_round(&self.task, sent) {
+        let waits = |awaiting: &&mut Box<Awaiting>| awaiting.unwinding.is_none() && !awaiting.passed.is_empty();
+        if let Some(awaiting) = self.awaiting.as_mut().filter(waits)
+            && harness::look_round(&self.task, &mut awaiting.sent)
+        {
             awaiting.unwinding = awaiting.passed.last().cloned();
         }
     }
@@ -661,6 +659,9 @@ impl<T> Task<T> {
         self.awaiting = self.awaiting.take().filter(|awaiting| {
             awaiting.unwinding.is_none() && awaiting.requested.is_some() && awaiting.requested == current
         });
+        if let Some(awaiting) = &mut self.awaiting {
+            awaiting.sent = None;
+        }
     }
 
     /// Whether this is the await of the last poll of the code around, or of this one (some combinators poll twice), and not a new one.
@@ -682,11 +683,11 @@ impl<T> Future for Task<T> {
         if this.is_same_await() {
             if this.awaiting.as_ref().is_none_or(|awaiting| awaiting.unwinding.is_none()) {
                 this.pass_on();
-                this.look_round();
             }
         } else {
             this.forget_other_awaits();
         }
+        this.look_round();
         let complete = this.awaiting.as_ref().is_some_and(|awaiting| awaiting.unwinding.is_some())
             // SAFETY: `&mut self` is the typed handle.
             || unsafe { harness::poll_join(this.task.header(), cx.waker()) };

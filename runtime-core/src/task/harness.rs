@@ -5,7 +5,7 @@ use super::cell::{self, Header};
 use super::cold::{ColdInner, Draining, Latest};
 use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
 use super::handle::{Ended, TaskRef};
-use super::ring::{Next, Sent};
+use super::ring::{Next, Probe, Sent};
 use super::state::{self, BeginPoll, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
@@ -16,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Waker};
 
 /// What the worker owes after it has run a task.
@@ -262,11 +263,6 @@ fn plain_request(header: &Header) -> CancelledError {
 
 /// Records a request and schedules the task; false if it has ended. A promise's task ends at once (F-03).
 pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
-    cancel_with_number(task, error, 0)
-}
-
-/// As [`cancel`]; `number` is what an await sends along ([`ring`](super::ring)), 0 for none.
-fn cancel_with_number(task: &TaskRef, error: CancelledError, number: u64) -> bool {
     let header = task.header();
     if header.kind().is_promise() {
         return cancel_promise(task, error);
@@ -276,16 +272,10 @@ fn cancel_with_number(task: &TaskRef, error: CancelledError, number: u64) -> boo
     } else {
         // Under the lock, so that the deliverer finds the error together with the bit.
         let mut inner = header.cold().inner.lock();
-        let has_news = inner.probe.come(number);
         if comes_again(header, &mut inner.latest, &error) {
             drop(inner);
-            let counted = header.state.count_another_request();
-            if counted && has_news {
-                wake_all(task);
-            }
-            return counted;
+            return header.state.count_another_request();
         }
-        // The delivery, of this request or of one that was pending, lets all awaits look.
         record(header, &mut inner, error)
     };
     match request {
@@ -324,43 +314,45 @@ fn comes_again(header: &Header, latest: &mut Option<Latest>, error: &CancelledEr
     noted
 }
 
+/// An await of `to` in the running task, which has passed a request on and then `sent` this number, looks for what comes next (see [`ring`](super::ring)). True
+/// if it is part of a ring, and is to end.
+pub(crate) fn look_round(to: &TaskRef, sent: &mut Option<Sent>) -> bool {
+    let Some(current) = current::task() else { return false };
+    if to.done() || to.header().kind().is_promise() {
+        return false;
+    }
+    let came = probe_of(&current);
+    // Nobody else sends it numbers: it has one handle, which is the caller's.
+    match came.next(&probe_of(to), sent) {
+        Next::Wait => {}
+        Next::Send(number) => {
+            let has_news = to.header().cold().inner.lock().probe.come(number);
+            if has_news {
+                wake_all(to);
+            }
+        }
+        Next::ComeRound => return true,
+    }
+    false
+}
+
+fn probe_of(task: &TaskRef) -> Probe {
+    task.header().cold_if_any().map_or_else(Probe::default, |cold| cold.inner.lock().probe)
+}
+
 /// Lets the task look at what came, and what awaits in it with wakers of its own as well.
 fn wake_all(task: &TaskRef) {
-    if let Some(list) = task.header().cold_if_any().and_then(|cold| cold.wakes.get()) {
+    let header = task.header();
+    let cold = header.cold();
+    // Relaxed: published by the wake, to the poll.
+    cold.stirs.fetch_add(1, Relaxed);
+    if let Some(list) = cold.wakes.get() {
         list.stir();
     }
-    if task.header().state.wake() == Wake::Submit {
+    if header.state.wake() == Wake::Submit {
         // SAFETY: the transition above owes the push.
         unsafe { cell::schedule_task(task.as_raw()) };
     }
-}
-
-/// Passes a request on from the running task to one that it awaits; false if that has ended. The first one takes a number along.
-pub(crate) fn pass_on(to: &TaskRef, request: CancelledError, sent: &mut Option<Sent>) -> bool {
-    let mut number = 0;
-    if sent.is_none()
-        && let Some(current) = current::task()
-    {
-        (number, *sent) = {
-            let (number, sent) = current.header().cold().inner.lock().probe.send();
-            (number, Some(sent))
-        };
-    }
-    cancel_with_number(to, request, number)
-}
-
-/// A number may have come to the running task since it has `sent` one: sends it on. True if it has come round, and the await is to end.
-pub(crate) fn look_round(to: &TaskRef, sent: &mut Sent) -> bool {
-    let current = current::task();
-    let Some(cold) = current.as_ref().and_then(|current| current.header().cold_if_any()) else { return false };
-    let next = cold.inner.lock().probe.next(sent);
-    if let Next::Send(number) = next
-        && !to.done()
-        && to.header().cold().inner.lock().probe.come(number)
-    {
-        wake_all(to);
-    }
-    next == Next::ComeRound
 }
 
 /// Makes a cancellation pending again, without counting a request. Called by the task's own code.

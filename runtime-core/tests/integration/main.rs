@@ -41,6 +41,7 @@ mod metrics;
 mod odd;
 mod panics;
 mod promise;
+mod rings;
 mod scopes;
 mod shutdown;
 mod sleep;

@@ -42,11 +42,7 @@ pub fn live_bytes() -> i64 {
 /// Resident bytes of the process, or zero where the system does not tell.
 pub fn resident_bytes() -> i64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: i64 = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0);
+    let pages: i64 = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
     // SAFETY: `sysconf` has no preconditions.
     pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) }
 }

@@ -74,24 +74,11 @@ struct Words {
     quick: bool,
 }
 
-const OPTIONS: [&str; 8] = [
-    "--rounds",
-    "--filter",
-    "--who",
-    "--workers",
-    "--size-factor",
-    "--calm",
-    "--json",
-    "--svg",
-];
+const OPTIONS: [&str; 8] = ["--rounds", "--filter", "--who", "--workers", "--size-factor", "--calm", "--json", "--svg"];
 
 impl Words {
     fn split(arguments: &[String]) -> Result<Self, String> {
-        let mut words = Self {
-            plain: Vec::new(),
-            options: Vec::new(),
-            quick: false,
-        };
+        let mut words = Self { plain: Vec::new(), options: Vec::new(), quick: false };
         let mut arguments = arguments.iter();
         while let Some(word) = arguments.next() {
             if word == "--quick" {
@@ -109,11 +96,7 @@ impl Words {
     }
 
     fn option(&self, name: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .rev()
-            .find(|(option, _)| option == name)
-            .map(|(_, value)| &**value)
+        self.options.iter().rev().find(|(option, _)| option == name).map(|(_, value)| &**value)
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -125,10 +108,7 @@ impl Words {
         let Some(text) = self.option(name) else {
             return Ok(vec![default]);
         };
-        let number = |word: &str| {
-            word.parse()
-                .map_err(|_| format!("{name}: not a number: {word}"))
-        };
+        let number = |word: &str| word.parse().map_err(|_| format!("{name}: not a number: {word}"));
         text.split(',').map(number).collect()
     }
 
@@ -138,9 +118,7 @@ impl Words {
 }
 
 fn one(words: &Words, row: &str, who: &str) -> Result<Command, String> {
-    let row = workloads::all()
-        .find(|known| known.id == row)
-        .ok_or(format!("no workload {row}"))?;
+    let row = workloads::all().find(|known| known.id == row).ok_or(format!("no workload {row}"))?;
     let who = built(who)?;
     let config = Config {
         workers: words.number("--workers", 2)?,
@@ -152,11 +130,7 @@ fn one(words: &Words, row: &str, who: &str) -> Result<Command, String> {
 
 fn built(name: &str) -> Result<Who, String> {
     let who = Who::parse(name).ok_or(format!("nobody is called {name}"))?;
-    if who.is_built() {
-        Ok(who)
-    } else {
-        Err("build with --features ours for that".into())
-    }
+    if who.is_built() { Ok(who) } else { Err("build with --features ours for that".into()) }
 }
 
 fn run(words: &Words) -> Result<Plan, String> {

@@ -18,10 +18,7 @@ pub struct Countdown {
 impl Countdown {
     /// A counter at zero.
     pub const fn new() -> Self {
-        Self {
-            left: AtomicUsize::new(0),
-            waiter: AtomicWaker::new(),
-        }
+        Self { left: AtomicUsize::new(0), waiter: AtomicWaker::new() }
     }
 
     /// Waits for `count` more. Call it only at zero.

@@ -39,10 +39,7 @@ fn main() -> ExitCode {
 
 fn list() -> Result<(), String> {
     for row in workloads::all() {
-        println!(
-            "{:<32}{}\n{:<32}floor: {}",
-            row.id, row.about, "", row.floor
-        );
+        println!("{:<32}{}\n{:<32}floor: {}", row.id, row.about, "", row.floor);
     }
     Ok(())
 }
@@ -50,11 +47,8 @@ fn list() -> Result<(), String> {
 /// Measures here and prints a line of JSON.
 fn one(row: &workloads::Row, who: who::Who, config: &measure::Config) -> Result<(), String> {
     let outcome = (row.run)(who, config);
-    let metrics: serde_json::Map<_, _> = outcome
-        .metrics
-        .into_iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
+    let metrics: serde_json::Map<_, _> =
+        outcome.metrics.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     let line = serde_json::json!({
         "workload": row.id,
         "who": who.name(),

@@ -54,10 +54,7 @@ pub fn thread_cpu() -> Duration {
 }
 
 fn clock(id: libc::clockid_t) -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place to write to.
     let failed = unsafe { libc::clock_gettime(id, &mut time) };
     assert_eq!(failed, 0, "clock_gettime({id})");
@@ -76,10 +73,7 @@ impl Stopwatch {
     /// Starts both clocks.
     pub fn start() -> Self {
         let cpu = process_cpu();
-        Self {
-            cpu,
-            wall: Instant::now(),
-        }
+        Self { cpu, wall: Instant::now() }
     }
 
     /// `(wall, cpu)` in nanoseconds since the start.
@@ -93,9 +87,7 @@ impl Stopwatch {
     pub fn per_op(&self, ops: usize) -> Outcome {
         let (wall, cpu) = self.nanos();
         let ops = ops as f64;
-        Outcome::default()
-            .with("wall_ns", wall / ops)
-            .with("cpu_ns", cpu / ops)
+        Outcome::default().with("wall_ns", wall / ops).with("cpu_ns", cpu / ops)
     }
 }
 

@@ -40,9 +40,7 @@ pub trait Tasks: Sized + 'static {
     fn join<T: Send + 'static>(task: Self::Task<T>) -> impl Future<Output = T> + Send;
 
     /// Requests the cancellation of all, then awaits all: how many were cancelled.
-    fn cancel_all<T: Send + 'static>(
-        tasks: Vec<Self::Task<T>>,
-    ) -> impl Future<Output = usize> + Send;
+    fn cancel_all<T: Send + 'static>(tasks: Vec<Self::Task<T>>) -> impl Future<Output = usize> + Send;
 
     /// Lets other ready tasks run first.
     fn yield_now() -> impl Future<Output = ()> + Send;
@@ -84,10 +82,7 @@ pub trait Rt: Tasks {
     fn sleep(span: Duration) -> impl Future<Output: Send> + Send + 'static;
 
     /// Ends with `future`, or with an error after `span`.
-    fn timeout<F>(
-        span: Duration,
-        future: F,
-    ) -> impl Future<Output = Result<F::Output, Self::Elapsed>> + Send
+    fn timeout<F>(span: Duration, future: F) -> impl Future<Output = Result<F::Output, Self::Elapsed>> + Send
     where
         F: Future<Output: Send> + Send;
 

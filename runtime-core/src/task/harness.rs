@@ -422,10 +422,7 @@ pub(crate) fn sweep_and_take(task: &TaskRef) -> Option<Notified> {
         header.state.count_another_request();
         return None;
     }
-    if header.kind().is_promise() {
-        cancel_promise(task, CancelledError::without_message());
-        return None;
-    }
+    debug_assert!(!header.kind().is_promise(), "no shard has it");
     let request = header.state.request(false);
     let is_owed = matches!(request, Request::Recorded { wake: Wake::Submit, .. });
     // SAFETY: the transition above owes the push.

@@ -183,4 +183,30 @@ mod tests {
         assert_eq!(probe.next(&one, &mut maker), Next::ComeRound);
         assert_ne!(probe.next(&other, &mut beside), Next::ComeRound);
     }
+
+    #[test]
+    fn what_counts_less_than_what_came_before_changes_nothing() {
+        let (mut one, mut other) = (None, None);
+        let Next::Send(less) = Probe::default().next(&Probe::default(), &mut one) else { panic!() };
+        let mut asked = Probe::default();
+        assert!(asked.come(less));
+        let Next::Send(more) = Probe::default().next(&asked, &mut other) else { panic!() };
+        assert!(asked.come(more));
+        let before = asked;
+        assert!(!asked.come(less));
+        assert_eq!(asked, before);
+    }
+
+    #[test]
+    fn what_was_sent_on_is_sent_on_again_when_it_has_come_again() {
+        let (to, mut maker, mut passes_on) = (Probe::default(), None, None);
+        let Next::Send(number) = Probe::default().next(&to, &mut maker) else { panic!() };
+        let mut probe = Probe::default();
+        assert!(probe.come(number));
+        assert_eq!(probe.next(&to, &mut passes_on), Next::Send(number));
+        assert_eq!(probe.next(&to, &mut passes_on), Next::Wait, "woken for something else");
+        assert!(probe.come(number));
+        assert_eq!(probe.next(&to, &mut passes_on), Next::Send(number));
+        assert_eq!(probe.next(&to, &mut passes_on), Next::Wait);
+    }
 }

@@ -321,14 +321,14 @@ fn a_task_that_comes_during_a_nap_is_run() {
 /// *Found by hand:* `stop_searching` that tells nobody.
 #[test]
 fn who_stops_searching_leaves_no_task_behind() {
-    reduced_model(2, || {
+    model(|| {
+        // How both fall asleep is the matter of other models, and this one would have no end: it is done in one order only.
+        loom::stop_exploring();
         let mut rig = Rig::new();
         let roll = Roll::new(&rig, 2);
-        // One after the other: how both fall asleep at once is the matter of other models, and this one would have no end.
-        let first = rig.start(0, || ());
-        rig.wait_until(|_, asleep| asleep == 1);
-        let workers = [first, rig.start(1, || ())];
+        let workers = [rig.start(0, || ()), rig.start(1, || ())];
         rig.wait_until(|_, asleep| asleep == 2);
+        loom::explore();
         push_two(&rig, &roll);
         workers.into_iter().for_each(|worker| worker.join().unwrap());
         roll.check();

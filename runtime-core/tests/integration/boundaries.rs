@@ -67,6 +67,51 @@ fn rule_07_a_scope_s_request_and_one_from_outside_are_delivered_as_one() {
 }
 
 #[test]
+fn rule_07_a_scope_s_request_is_delivered_after_one_from_outside_that_another_branch_has_taken() {
+    in_order(async {
+        let scope = CancelScope::new();
+        let region = scope.clone();
+        let task = create_task(async move {
+            let takes_back = async {
+                catch_cancelled(pending::<()>()).await.unwrap_err();
+                current_task().unwrap().uncancel()
+            };
+            let both = futures::join!(takes_back, region.run(pending::<()>()));
+            (both.0, both.1.is_err())
+        });
+        yield_now().await;
+        task.cancel();
+        scope.cancel();
+        assert_eq!(task.await.unwrap(), (0, true));
+    });
+}
+
+#[test]
+fn rule_03_what_was_in_a_scope_is_dropped_before_its_outcome_is_given() {
+    in_order(async {
+        let dropped = Count::default();
+        let (scope, value) = (CancelScope::new(), dropped.value());
+        let mut cancelled = pin!(scope.run(async move {
+            let _value = value;
+            pending::<()>().await
+        }));
+        assert!(futures::poll!(cancelled.as_mut()).is_pending());
+        scope.cancel();
+        assert!(matches!(futures::poll!(cancelled.as_mut()), Poll::Ready(Err(_))));
+        assert_eq!(dropped.get(), 1, "the future that ran it is still there");
+
+        let value = dropped.value();
+        let ends = poll_fn(move |_| {
+            let _kept = &value;
+            Poll::Ready(())
+        });
+        let mut ended = pin!(CancelScope::new().run(ends));
+        assert!(futures::poll!(ended.as_mut()).is_ready());
+        assert_eq!(dropped.get(), 2);
+    });
+}
+
+#[test]
 fn rule_08_a_catcher_around_a_join_waits_for_the_branch_that_holds() {
     in_order(async {
         let trace = Trace::default();

@@ -71,12 +71,8 @@ impl<T> Future for MiniTask<T> {
 }
 
 impl<F: Future + 'static> Body<F> {
-    const VTABLE: RawWakerVTable = RawWakerVTable::new(
-        Self::clone_raw,
-        Self::wake_raw,
-        Self::wake_by_ref_raw,
-        Self::drop_raw,
-    );
+    const VTABLE: RawWakerVTable =
+        RawWakerVTable::new(Self::clone_raw, Self::wake_raw, Self::wake_by_ref_raw, Self::drop_raw);
 
     fn make_ready(self: &Rc<Self>) {
         if !self.queued.replace(true) {

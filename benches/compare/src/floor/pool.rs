@@ -71,9 +71,7 @@ impl Drop for Pool {
         self.shared.closed.store(true, Ordering::Release);
         *self.shared.gate.lock().unwrap() += self.threads.len();
         self.shared.bell.notify_all();
-        self.threads
-            .drain(..)
-            .for_each(|thread| thread.join().expect("a job panicked"));
+        self.threads.drain(..).for_each(|thread| thread.join().expect("a job panicked"));
     }
 }
 

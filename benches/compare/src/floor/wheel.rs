@@ -39,12 +39,7 @@ impl Wheel {
     /// An empty wheel with room for `capacity` timers.
     pub fn new(capacity: usize) -> Self {
         let entries = Vec::with_capacity(capacity);
-        Self {
-            start: Instant::now(),
-            heads: [NONE; SLOTS],
-            entries,
-            free: NONE,
-        }
+        Self { start: Instant::now(), heads: [NONE; SLOTS], entries, free: NONE }
     }
 
     /// Arms a timer `span` from now; the key unlinks it.
@@ -52,12 +47,7 @@ impl Wheel {
         let deadline = (self.start.elapsed() + span).as_nanos() as u64;
         let slot = Self::slot(deadline);
         let next = self.heads[slot];
-        let key = self.put(Entry {
-            deadline,
-            waker: Some(waker),
-            next,
-            prev: NONE,
-        });
+        let key = self.put(Entry { deadline, waker: Some(waker), next, prev: NONE });
         if next != NONE {
             self.entries[next as usize].prev = key;
         }
@@ -67,12 +57,7 @@ impl Wheel {
 
     /// Removes a timer.
     pub fn disarm(&mut self, key: u32) {
-        let Entry {
-            deadline,
-            next,
-            prev,
-            ..
-        } = self.entries[key as usize];
+        let Entry { deadline, next, prev, .. } = self.entries[key as usize];
         match prev {
             NONE => self.heads[Self::slot(deadline)] = next,
             _ => self.entries[prev as usize].next = next,
@@ -110,9 +95,7 @@ mod tests {
     fn a_dropped_timer_leaves_its_neighbours_linked() {
         let mut wheel = Wheel::new(3);
         // A thousand hours take many turns of the wheel, so the slots are shared.
-        let keys: Vec<u32> = (0..3)
-            .map(|_| wheel.arm(Duration::from_secs(3_600_000), Waker::noop().clone()))
-            .collect();
+        let keys: Vec<u32> = (0..3).map(|_| wheel.arm(Duration::from_secs(3_600_000), Waker::noop().clone())).collect();
         wheel.disarm(keys[1]);
         let again = wheel.arm(Duration::ZERO, Waker::noop().clone());
         assert_eq!(again, keys[1], "the entry is used again");

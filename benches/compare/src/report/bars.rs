@@ -29,11 +29,7 @@ fn chart(results: &Results, group: &str, workers: usize, size: f64) -> String {
     let mut body = String::new();
     let mut y = 34;
     for row in workloads::all().filter(|row| row.group() == group) {
-        let place = Place {
-            row: row.id,
-            workers,
-            size,
-        };
+        let place = Place { row: row.id, workers, size };
         for metric in drawn(row) {
             y = block(&mut body, results, place, metric, y);
         }
@@ -44,26 +40,17 @@ fn chart(results: &Results, group: &str, workers: usize, size: f64) -> String {
 
 /// The metrics without those that only hold the same number against another row.
 fn drawn(row: &Row) -> impl Iterator<Item = &Metric> {
-    row.metrics
-        .iter()
-        .filter(|metric| !matches!(metric.rule, Rule::OtherRow(..)))
+    row.metrics.iter().filter(|metric| !matches!(metric.rule, Rule::OtherRow(..)))
 }
 
 /// A heading and a bar per column from zero; where the next block begins.
 fn block(body: &mut String, results: &Results, place: Place, metric: &Metric, top: usize) -> usize {
-    let value = |who: Who| {
-        results
-            .median(place, who, metric.name)
-            .map(|value| (who, value))
-    };
+    let value = |who: Who| results.median(place, who, metric.name).map(|value| (who, value));
     let values: Vec<_> = columns(results).into_iter().filter_map(value).collect();
     if values.is_empty() {
         return top;
     }
-    let longest = values
-        .iter()
-        .map(|(_, value)| *value)
-        .fold(f64::MIN_POSITIVE, f64::max);
+    let longest = values.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
     let asked = match metric.rule {
         Rule::Shown => String::new(),
         rule => format!(" (goal {})", goal(rule)),
@@ -82,9 +69,6 @@ fn bar(body: &mut String, who: Who, value: f64, longest: f64, y: usize) {
     let length = ((WIDTH - LEFT - NUMBER) as f64 * value / longest).max(1.0);
     text(body, 16, y + 11, "", who.name());
     let (height, fill) = (STEP - 3, colour(who));
-    let _ = writeln!(
-        body,
-        r#"<rect x="{LEFT}" y="{y}" width="{length:.1}" height="{height}" fill="{fill}"/>"#
-    );
+    let _ = writeln!(body, r#"<rect x="{LEFT}" y="{y}" width="{length:.1}" height="{height}" fill="{fill}"/>"#);
     text(body, LEFT + length as usize + 6, y + 11, "", &number(value));
 }

@@ -31,16 +31,8 @@ pub fn charts(results: &Results, group: &str) -> Vec<(String, String)> {
     let Some(first) = settings.first().copied() else {
         return Vec::new();
     };
-    let along_workers: Vec<_> = settings
-        .iter()
-        .filter(|at| at.1 == first.1)
-        .copied()
-        .collect();
-    let along_size: Vec<_> = settings
-        .iter()
-        .filter(|at| at.0 == first.0)
-        .copied()
-        .collect();
+    let along_workers: Vec<_> = settings.iter().filter(|at| at.1 == first.1).copied().collect();
+    let along_size: Vec<_> = settings.iter().filter(|at| at.0 == first.0).copied().collect();
     let mut charts = Vec::new();
     if along_workers.len() > 1 {
         let title = format!("{group}: by number of workers (size x{})", first.1);
@@ -55,37 +47,22 @@ pub fn charts(results: &Results, group: &str) -> Vec<(String, String)> {
     charts
 }
 
-fn chart(
-    results: &Results,
-    group: &str,
-    along: &[(usize, f64)],
-    axis: Axis,
-    title: &str,
-) -> String {
+fn chart(results: &Results, group: &str, along: &[(usize, f64)], axis: Axis, title: &str) -> String {
     let mut body = String::new();
     legend(&mut body, results);
-    let rows: Vec<&Row> = workloads::all()
-        .filter(|row| row.group() == group)
-        .collect();
+    let rows: Vec<&Row> = workloads::all().filter(|row| row.group() == group).collect();
     for (index, row) in rows.iter().enumerate() {
         let corner = (CORNER.0 + index % 2 * STEP.0, CORNER.1 + index / 2 * STEP.1);
         panel(&mut body, results, row, along, axis, corner);
     }
-    document(
-        title,
-        CORNER.1 + rows.len().div_ceil(2) * STEP.1 - 30,
-        &body,
-    )
+    document(title, CORNER.1 + rows.len().div_ceil(2) * STEP.1 - 30, &body)
 }
 
 fn legend(body: &mut String, results: &Results) {
     for (index, who) in columns(results).into_iter().enumerate() {
         let x = 8 + index * 130;
         let fill = colour(who);
-        let _ = writeln!(
-            body,
-            r#"<rect x="{x}" y="34" width="12" height="12" fill="{fill}"/>"#
-        );
+        let _ = writeln!(body, r#"<rect x="{x}" y="34" width="12" height="12" fill="{fill}"/>"#);
         text(body, x + 17, 45, "", who.name());
     }
 }
@@ -100,30 +77,11 @@ fn panel(
     corner: (usize, usize),
 ) {
     let metric = row.metrics[0].name;
-    let value = |who: Who, at: (usize, f64)| {
-        results.median(
-            Place {
-                row: row.id,
-                workers: at.0,
-                size: at.1,
-            },
-            who,
-            metric,
-        )
-    };
-    let curve = |who: Who| {
-        along
-            .iter()
-            .map(move |at| value(who, *at))
-            .collect::<Vec<_>>()
-    };
-    let curves: Vec<_> = columns(results)
-        .into_iter()
-        .map(|who| (who, curve(who)))
-        .collect();
-    let all = curves
-        .iter()
-        .flat_map(|(_, values)| values.iter().flatten());
+    let value =
+        |who: Who, at: (usize, f64)| results.median(Place { row: row.id, workers: at.0, size: at.1 }, who, metric);
+    let curve = |who: Who| along.iter().map(move |at| value(who, *at)).collect::<Vec<_>>();
+    let curves: Vec<_> = columns(results).into_iter().map(|who| (who, curve(who))).collect();
+    let all = curves.iter().flat_map(|(_, values)| values.iter().flatten());
     let highest = all.copied().fold(f64::MIN_POSITIVE, f64::max);
     frame(body, row, metric, along, axis, corner, highest);
     for (who, values) in curves {
@@ -146,24 +104,10 @@ fn frame(
     highest: f64,
 ) {
     let (width, height) = PLOT;
-    text(
-        body,
-        left,
-        top - 8,
-        r#"font-weight="bold""#,
-        &format!("{}: {metric}", row.id),
-    );
-    let _ = writeln!(
-        body,
-        r##"<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#ccc"/>"##
-    );
-    text(
-        body,
-        left - 6,
-        top + 10,
-        r#"text-anchor="end""#,
-        &number(highest),
-    );
+    text(body, left, top - 8, r#"font-weight="bold""#, &format!("{}: {metric}", row.id));
+    let _ =
+        writeln!(body, r##"<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#ccc"/>"##);
+    text(body, left - 6, top + 10, r#"text-anchor="end""#, &number(highest));
     text(body, left - 6, top + height, r#"text-anchor="end""#, "0");
     for (index, at) in along.iter().enumerate() {
         let label = match axis {
@@ -171,36 +115,18 @@ fn frame(
             Axis::Size => format!("x{}", at.1),
         };
         let x = left + across(index, along.len());
-        text(
-            body,
-            x,
-            top + height + 16,
-            r#"text-anchor="middle""#,
-            &label,
-        );
+        text(body, x, top + height + 16, r#"text-anchor="middle""#, &label);
     }
 }
 
-fn line(
-    body: &mut String,
-    values: &[Option<f64>],
-    colour: &str,
-    (left, top): (usize, usize),
-    highest: f64,
-) {
+fn line(body: &mut String, values: &[Option<f64>], colour: &str, (left, top): (usize, usize), highest: f64) {
     let mut points = String::new();
     for (index, value) in values.iter().enumerate() {
         let Some(value) = value else { continue };
         let x = left + across(index, values.len());
         let y = (top + PLOT.1) as f64 - value / highest * (PLOT.1 as f64 - 6.0);
         let _ = write!(points, "{x},{y:.1} ");
-        let _ = writeln!(
-            body,
-            r#"<circle cx="{x}" cy="{y:.1}" r="3" fill="{colour}"/>"#
-        );
+        let _ = writeln!(body, r#"<circle cx="{x}" cy="{y:.1}" r="3" fill="{colour}"/>"#);
     }
-    let _ = writeln!(
-        body,
-        r#"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>"#
-    );
+    let _ = writeln!(body, r#"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>"#);
 }

@@ -9,21 +9,11 @@ use serde_json::{Value, json};
 /// The lock file that this program was built with.
 const LOCK: &str = include_str!("../../Cargo.lock");
 /// Packages whose version a number depends on.
-const PACKAGES: [&str; 6] = [
-    "tokio",
-    "async-executor",
-    "async-task",
-    "async-io",
-    "blocking",
-    "crossbeam-deque",
-];
+const PACKAGES: [&str; 6] = ["tokio", "async-executor", "async-task", "async-io", "blocking", "crossbeam-deque"];
 
 /// Everything that a reader needs to repeat it.
 pub fn describe() -> Value {
-    let versions: serde_json::Map<_, _> = PACKAGES
-        .iter()
-        .map(|name| ((*name).into(), version(name).into()))
-        .collect();
+    let versions: serde_json::Map<_, _> = PACKAGES.iter().map(|name| ((*name).into(), version(name).into())).collect();
     json!({
         "cpu": cpu(),
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
@@ -57,11 +47,7 @@ pub struct Usage {
 impl Usage {
     /// As of now.
     pub fn now() -> Self {
-        Self {
-            machine: machine_seconds(),
-            children: children_seconds(),
-            at: Instant::now(),
-        }
+        Self { machine: machine_seconds(), children: children_seconds(), at: Instant::now() }
     }
 
     /// Per cent of the machine's CPU time since then that went to others than
@@ -79,10 +65,7 @@ impl Usage {
 fn machine_seconds() -> f64 {
     let text = read_to_string("/proc/stat").unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();
-    let ticks: Vec<f64> = first
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
+    let ticks: Vec<f64> = first.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     // user, nice, system, then idle and iowait, then interrupts and what the host took.
     let busy = ticks.iter().take(8).sum::<f64>() - ticks.iter().skip(3).take(2).sum::<f64>();
     // SAFETY: `sysconf` has no preconditions.
@@ -118,11 +101,7 @@ pub fn heading(document: &Value) -> String {
         text(&machine["versions"]["async-io"]),
         text(&machine["versions"]["blocking"]),
         document["rounds"],
-        if document["quick"] == true {
-            ", quick"
-        } else {
-            ""
-        },
+        if document["quick"] == true { ", quick" } else { "" },
         text(&machine["load_before"]),
         text(&document["load_after"]),
         document["others_pct"]["median"].as_f64().unwrap_or(0.0),
@@ -138,15 +117,12 @@ fn cpu() -> String {
 fn proc_line(file: &str, key: &str) -> String {
     let text = read_to_string(file).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(key));
-    line.and_then(|line| line.split_once(':'))
-        .map_or("?".into(), |(_, value)| value.trim().into())
+    line.and_then(|line| line.split_once(':')).map_or("?".into(), |(_, value)| value.trim().into())
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {
     match Command::new(program).args(arguments).output() {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().into()
-        }
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().into(),
         _ => "?".into(),
     }
 }
@@ -154,8 +130,6 @@ fn said(program: &str, arguments: &[&str]) -> String {
 fn version(package: &str) -> String {
     let name = format!("name = \"{package}\"");
     let mut lines = LOCK.lines().skip_while(|line| *line != name);
-    let line = lines
-        .nth(1)
-        .and_then(|line| line.strip_prefix("version = "));
+    let line = lines.nth(1).and_then(|line| line.strip_prefix("version = "));
     line.map_or("?".into(), |version| version.trim_matches('"').into())
 }

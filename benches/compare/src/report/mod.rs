@@ -38,8 +38,7 @@ pub fn run(plan: &Plan) -> Result<(), String> {
 
 /// Prints the table of a file that [`run`] wrote, and draws its charts.
 pub fn show(file: &Path, svg: Option<&Path>) -> Result<(), String> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let document: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let results = Results::from_json(&document["measurements"])?;
     report(&document, &results, svg)
@@ -61,20 +60,10 @@ fn measure_all(plan: &Plan) -> Result<Results, String> {
     for round in 0..plan.rounds {
         for row in &plan.rows {
             for (workers, size) in points(plan, row) {
-                eprintln!(
-                    "round {} of {}: {} x{workers}",
-                    round + 1,
-                    plan.rounds,
-                    row.id
-                );
+                eprintln!("round {} of {}: {} x{workers}", round + 1, plan.rounds, row.id);
                 for turn in 0..plan.who.len() {
                     let who = plan.who[(turn + round) % plan.who.len()];
-                    let point = Point {
-                        row,
-                        who,
-                        workers,
-                        size,
-                    };
+                    let point = Point { row, who, workers, size };
                     measure_calmly(plan, point, round, &mut results)?;
                 }
             }
@@ -85,10 +74,7 @@ fn measure_all(plan: &Plan) -> Result<Results, String> {
 
 /// Workers and sizes at which the row makes sense.
 fn points<'a>(plan: &'a Plan, row: &'a Row) -> impl Iterator<Item = (usize, f64)> + 'a {
-    let workers = plan
-        .workers
-        .iter()
-        .filter(|workers| **workers >= row.min_workers);
+    let workers = plan.workers.iter().filter(|workers| **workers >= row.min_workers);
     workers.flat_map(|workers| plan.sizes.iter().map(|size| (*workers, *size)))
 }
 
@@ -97,12 +83,7 @@ const ATTEMPTS: usize = 6;
 
 /// Measures again while others use more of the machine than the plan allows, and
 /// keeps the calmest. What decides is not what was measured, so nobody gains by it.
-fn measure_calmly(
-    plan: &Plan,
-    point: Point,
-    round: usize,
-    results: &mut Results,
-) -> Result<(), String> {
+fn measure_calmly(plan: &Plan, point: Point, round: usize, results: &mut Results) -> Result<(), String> {
     let mut calmest = (f64::INFINITY, Value::Null);
     for _ in 0..ATTEMPTS {
         let before = machine::Usage::now();
@@ -136,15 +117,11 @@ fn measure_one(point: &Point, quick: bool) -> Result<Value, String> {
     if !output.status.success() {
         return Err(failed(&output.status.to_string()));
     }
-    let line: Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| failed(&error.to_string()))?;
+    let line: Value = serde_json::from_slice(&output.stdout).map_err(|error| failed(&error.to_string()))?;
     Ok(line["metrics"].clone())
 }
 
 /// The columns for which there are results, in the usual order.
 fn columns(results: &Results) -> Vec<Who> {
-    Who::ALL
-        .into_iter()
-        .filter(|who| results.has(*who))
-        .collect()
+    Who::ALL.into_iter().filter(|who| results.has(*who)).collect()
 }

@@ -61,13 +61,7 @@ impl Results {
     pub fn add(&mut self, point: Point, round: usize, others: f64, metrics: &Value) {
         for (metric, value) in metrics.as_object().into_iter().flatten() {
             let value = value.as_f64().expect("metrics are numbers");
-            self.0.push(Measured {
-                point,
-                round,
-                others,
-                metric: metric.clone(),
-                value,
-            });
+            self.0.push(Measured { point, round, others, metric: metric.clone(), value });
         }
     }
 
@@ -99,9 +93,7 @@ impl Results {
 
     /// The inverse of [`Results::to_json`]; rows that are no more are left out.
     pub fn from_json(measurements: &Value) -> Result<Self, String> {
-        let list = measurements
-            .as_array()
-            .ok_or("no measurements in the file")?;
+        let list = measurements.as_array().ok_or("no measurements in the file")?;
         let mut results = Self::default();
         for one in list {
             results.0.extend(measured_from_json(one));
@@ -118,11 +110,7 @@ impl Results {
     pub fn places(&self, row: &Row) -> Vec<Place> {
         let mut places = Vec::new();
         for Measured { point, .. } in self.0.iter().filter(|one| one.point.row.id == row.id) {
-            let place = Place {
-                row: point.row.id,
-                workers: point.workers,
-                size: point.size,
-            };
+            let place = Place { row: point.row.id, workers: point.workers, size: point.size };
             if !places.contains(&place) {
                 places.push(place);
             }
@@ -131,11 +119,7 @@ impl Results {
     }
 
     fn rounds(&self) -> usize {
-        self.0
-            .iter()
-            .map(|measured| measured.round + 1)
-            .max()
-            .unwrap_or(0)
+        self.0.iter().map(|measured| measured.round + 1).max().unwrap_or(0)
     }
 
     fn values(&self, place: Place, who: Who, metric: &str) -> impl Iterator<Item = (usize, f64)> {
@@ -148,9 +132,7 @@ impl Results {
     }
 
     fn in_round(&self, place: Place, who: Who, metric: &str, round: usize) -> Option<f64> {
-        self.values(place, who, metric)
-            .find(|(at, _)| *at == round)
-            .map(|(_, value)| value)
+        self.values(place, who, metric).find(|(at, _)| *at == round).map(|(_, value)| value)
     }
 
     /// Median over rounds.
@@ -166,13 +148,11 @@ impl Results {
 
     /// How ours did; nothing where ours, or what it is held against, was not measured.
     pub fn verdict(&self, place: Place, metric: &Metric) -> Option<Verdict> {
-        let value =
-            median((0..self.rounds()).filter_map(|round| self.bounded(place, metric, round)))?;
+        let value = median((0..self.rounds()).filter_map(|round| self.bounded(place, metric, round)))?;
         let met = match metric.rule {
-            Rule::BestPeer(bound)
-            | Rule::Floor(bound)
-            | Rule::AtMost(bound)
-            | Rule::OtherRow(bound, _) => Some(value <= bound),
+            Rule::BestPeer(bound) | Rule::Floor(bound) | Rule::AtMost(bound) | Rule::OtherRow(bound, _) => {
+                Some(value <= bound)
+            }
             // A per cent of room for the clocks.
             Rule::AtLeastFloor => Some(value >= 0.99),
             Rule::Shown => None,
@@ -188,9 +168,7 @@ impl Results {
             Rule::AtMost(_) => 1.0,
             Rule::BestPeer(_) | Rule::Shown => self.best_peer(place, name, round)?,
             Rule::Floor(_) | Rule::AtLeastFloor => self.in_round(place, Who::Floor, name, round)?,
-            Rule::OtherRow(_, row) => {
-                self.in_round(Place { row, ..place }, Who::Ours, name, round)?
-            }
+            Rule::OtherRow(_, row) => self.in_round(Place { row, ..place }, Who::Ours, name, round)?,
         };
         Some(ours / against)
     }
@@ -207,13 +185,7 @@ fn measured_from_json(one: &Value) -> Option<Measured> {
     let metric = one["metric"].as_str()?.to_owned();
     let (round, value) = (one["round"].as_u64()? as usize, one["value"].as_f64()?);
     let others = one["others_pct"].as_f64()?;
-    Some(Measured {
-        point,
-        round,
-        others,
-        metric,
-        value,
-    })
+    Some(Measured { point, round, others, metric, value })
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -230,77 +202,33 @@ mod tests {
         let mut results = Results::default();
         for (round, values) in rounds.iter().enumerate() {
             for (who, value) in *values {
-                let point = Point {
-                    row,
-                    who: *who,
-                    workers: 2,
-                    size: 1.0,
-                };
+                let point = Point { row, who: *who, workers: 2, size: 1.0 };
                 results.add(point, round, 0.0, &json!({ "wall_ns": value }));
             }
         }
-        let place = Place {
-            row: row.id,
-            workers: 2,
-            size: 1.0,
-        };
+        let place = Place { row: row.id, workers: 2, size: 1.0 };
         (results, place)
     }
 
     fn verdict(rule: Rule, rounds: &[&[(Who, f64)]]) -> Option<(f64, Option<bool>)> {
         let (results, place) = results(rounds);
-        let metric = Metric {
-            name: "wall_ns",
-            rule,
-        };
-        results
-            .verdict(place, &metric)
-            .map(|verdict| (verdict.value, verdict.met))
+        let metric = Metric { name: "wall_ns", rule };
+        results.verdict(place, &metric).map(|verdict| (verdict.value, verdict.met))
     }
 
     #[test]
     fn best_peer_is_found_in_each_round_and_the_floor_is_none() {
         let rounds: [&[_]; 3] = [
-            &[
-                (Who::Ours, 50.0),
-                (Who::Tokio, 100.0),
-                (Who::Executor, 200.0),
-                (Who::Floor, 1.0),
-            ],
-            &[
-                (Who::Ours, 60.0),
-                (Who::Tokio, 400.0),
-                (Who::Executor, 100.0),
-                (Who::Floor, 1.0),
-            ],
-            &[
-                (Who::Ours, 90.0),
-                (Who::Tokio, 100.0),
-                (Who::Executor, 100.0),
-                (Who::Floor, 1.0),
-            ],
+            &[(Who::Ours, 50.0), (Who::Tokio, 100.0), (Who::Executor, 200.0), (Who::Floor, 1.0)],
+            &[(Who::Ours, 60.0), (Who::Tokio, 400.0), (Who::Executor, 100.0), (Who::Floor, 1.0)],
+            &[(Who::Ours, 90.0), (Who::Tokio, 100.0), (Who::Executor, 100.0), (Who::Floor, 1.0)],
         ];
-        assert_eq!(
-            verdict(Rule::BestPeer(0.6), &rounds),
-            Some((0.6, Some(true)))
-        );
-        assert_eq!(
-            verdict(Rule::BestPeer(0.5), &rounds),
-            Some((0.6, Some(false)))
-        );
+        assert_eq!(verdict(Rule::BestPeer(0.6), &rounds), Some((0.6, Some(true))));
+        assert_eq!(verdict(Rule::BestPeer(0.5), &rounds), Some((0.6, Some(false))));
         assert_eq!(verdict(Rule::Shown, &rounds), Some((0.6, None)));
-        assert_eq!(
-            verdict(Rule::AtMost(55.0), &rounds),
-            Some((60.0, Some(false)))
-        );
-        assert_eq!(
-            verdict(Rule::Floor(60.0), &rounds),
-            Some((60.0, Some(true)))
-        );
-        assert_eq!(
-            verdict(Rule::AtLeastFloor, &rounds),
-            Some((60.0, Some(true)))
-        );
+        assert_eq!(verdict(Rule::AtMost(55.0), &rounds), Some((60.0, Some(false))));
+        assert_eq!(verdict(Rule::Floor(60.0), &rounds), Some((60.0, Some(true))));
+        assert_eq!(verdict(Rule::AtLeastFloor, &rounds), Some((60.0, Some(true))));
     }
 
     #[test]
@@ -312,10 +240,6 @@ mod tests {
     fn json_gives_back_what_it_got() {
         let (results, place) = results(&[&[(Who::Tokio, 1.5)], &[(Who::Tokio, 2.5)]]);
         let back = Results::from_json(&results.to_json()).expect("it is a list");
-        assert_eq!(
-            back.values(place, Who::Tokio, "wall_ns")
-                .collect::<Vec<_>>(),
-            [(0, 1.5), (1, 2.5)]
-        );
+        assert_eq!(back.values(place, Who::Tokio, "wall_ns").collect::<Vec<_>>(), [(0, 1.5), (1, 2.5)]);
     }
 }

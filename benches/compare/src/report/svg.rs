@@ -59,13 +59,7 @@ pub fn text(body: &mut String, x: usize, y: usize, style: &str, words: &str) {
 /// A whole file around what `body` draws below 34.
 pub fn document(title: &str, height: usize, body: &str) -> String {
     let mut heading = String::new();
-    text(
-        &mut heading,
-        8,
-        20,
-        r#"font-size="15" font-weight="bold""#,
-        title,
-    );
+    text(&mut heading, 8, 20, r#"font-size="15" font-weight="bold""#, title);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\

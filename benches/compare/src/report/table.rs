@@ -28,14 +28,8 @@ fn print_line(results: &Results, columns: &[Who], place: Place, metric: &Metric)
         print!("{:>16}", value.map_or("-".into(), number));
     }
     let verdict = results.verdict(place, metric);
-    let value = verdict
-        .as_ref()
-        .map_or("-".into(), |verdict| format!("{:.2}", verdict.value));
-    println!(
-        "{value:>12}  {}{}",
-        goal(metric.rule),
-        word(verdict.as_ref())
-    );
+    let value = verdict.as_ref().map_or("-".into(), |verdict| format!("{:.2}", verdict.value));
+    println!("{value:>12}  {}{}", goal(metric.rule), word(verdict.as_ref()));
 }
 
 /// What is asked, in words.

@@ -124,10 +124,7 @@ impl<K: Kind> Tasks for Smol<K> {
             let body = move || drop(async_io::block_on(K::run(stopped)));
             (thread.spawn(body).expect("threads can be started"), stop)
         };
-        Self {
-            workers: (0..workers).map(worker).collect(),
-            kind: PhantomData,
-        }
+        Self { workers: (0..workers).map(worker).collect(), kind: PhantomData }
     }
 
     fn drive<F>(&self, main: F) -> F::Output
@@ -141,12 +138,8 @@ impl<K: Kind> Tasks for Smol<K> {
 
     fn shutdown(self) {
         let (threads, stops): (Vec<_>, Vec<_>) = self.workers.into_iter().unzip();
-        stops
-            .into_iter()
-            .for_each(|stop| stop.send(()).expect("the worker is alive"));
-        threads
-            .into_iter()
-            .for_each(|thread| thread.join().expect("a worker panicked"));
+        stops.into_iter().for_each(|stop| stop.send(()).expect("the worker is alive"));
+        threads.into_iter().for_each(|thread| thread.join().expect("a worker panicked"));
         K::destroy();
     }
 
@@ -201,10 +194,7 @@ impl<K: Kind> Tasks for Smol<K> {
     where
         F: Future<Output = u64> + Send + 'static,
     {
-        join_all(futures.into_iter().map(K::spawn))
-            .await
-            .into_iter()
-            .sum()
+        join_all(futures.into_iter().map(K::spawn)).await.into_iter().sum()
     }
 
     async fn group<F>(futures: Vec<F>) -> usize

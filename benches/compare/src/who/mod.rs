@@ -22,13 +22,7 @@ pub enum Who {
 
 impl Who {
     /// All, in the order of the columns.
-    pub const ALL: [Who; 5] = [
-        Who::Ours,
-        Who::Tokio,
-        Who::Executor,
-        Who::StaticExecutor,
-        Who::Floor,
-    ];
+    pub const ALL: [Who; 5] = [Who::Ours, Who::Tokio, Who::Executor, Who::StaticExecutor, Who::Floor];
 
     /// Its name on the command line, in tables and in JSON.
     pub fn name(self) -> &'static str {

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use runtime::{
-    BlockingResult, Handle, Runner, Task, TaskError, TaskGroup, TimeoutError, catch_cancelled,
-    create_task, run_coroutine_threadsafe,
+    BlockingResult, Handle, Runner, Task, TaskError, TaskGroup, TimeoutError, catch_cancelled, create_task,
+    run_coroutine_threadsafe,
 };
 
 use crate::rt::{Rt, Tasks};
@@ -18,12 +18,7 @@ impl Tasks for Ours {
     type Task<T: Send + 'static> = Task<T>;
 
     fn start(workers: usize) -> Self {
-        Self(
-            Runner::builder()
-                .workers(workers)
-                .build()
-                .expect("threads can be started"),
-        )
+        Self(Runner::builder().workers(workers).build().expect("threads can be started"))
     }
 
     fn drive<F>(&self, main: F) -> F::Output
@@ -32,9 +27,7 @@ impl Tasks for Ours {
         F::Output: Send + 'static,
     {
         // A task of its own, as for the others; ends the tasks that it leaves behind.
-        let ended = self
-            .0
-            .run(async { create_task(main).await.expect("the workload panicked") });
+        let ended = self.0.run(async { create_task(main).await.expect("the workload panicked") });
         ended.expect("nobody cancels the main future")
     }
 
@@ -59,9 +52,7 @@ impl Tasks for Ours {
     }
 
     async fn cancel_all<T: Send + 'static>(tasks: Vec<Task<T>>) -> usize {
-        tasks
-            .iter()
-            .for_each(|task| assert!(task.cancel(), "the task is pending"));
+        tasks.iter().for_each(|task| assert!(task.cancel(), "the task is pending"));
         let mut cancelled = 0;
         for task in tasks {
             cancelled += usize::from(matches!(task.await, Err(TaskError::Cancelled(_))));
@@ -124,10 +115,7 @@ impl Rt for Ours {
         runtime::sleep(span)
     }
 
-    fn timeout<F>(
-        span: Duration,
-        future: F,
-    ) -> impl Future<Output = Result<F::Output, TimeoutError>> + Send
+    fn timeout<F>(span: Duration, future: F) -> impl Future<Output = Result<F::Output, TimeoutError>> + Send
     where
         F: Future<Output: Send> + Send,
     {

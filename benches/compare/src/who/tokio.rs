@@ -16,10 +16,7 @@ impl Tasks for Tokio {
     type Task<T: Send + 'static> = JoinHandle<T>;
 
     fn start(workers: usize) -> Self {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(workers)
-            .enable_time()
-            .build();
+        let runtime = Builder::new_multi_thread().worker_threads(workers).enable_time().build();
         Self(runtime.expect("threads can be started"))
     }
 
@@ -29,8 +26,7 @@ impl Tasks for Tokio {
         F::Output: Send + 'static,
     {
         // Spawned: `block_on` alone would run it on no worker.
-        self.0
-            .block_on(async { tokio::spawn(main).await.expect("the workload panicked") })
+        self.0.block_on(async { tokio::spawn(main).await.expect("the workload panicked") })
     }
 
     fn shutdown(self) {
@@ -71,10 +67,7 @@ impl Tasks for Tokio {
         F: Future<Output = u64> + Send + 'static,
     {
         let tasks = join_all(futures.into_iter().map(tokio::spawn)).await;
-        tasks
-            .into_iter()
-            .map(|result| result.expect("a task panicked"))
-            .sum()
+        tasks.into_iter().map(|result| result.expect("a task panicked")).sum()
     }
 
     async fn group<F>(futures: Vec<F>) -> usize
@@ -112,19 +105,14 @@ impl Rt for Tokio {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        handle
-            .block_on(handle.spawn(future))
-            .expect("a task panicked")
+        handle.block_on(handle.spawn(future)).expect("a task panicked")
     }
 
     fn sleep(span: Duration) -> impl Future<Output: Send> + Send + 'static {
         tokio::time::sleep(span)
     }
 
-    fn timeout<F>(
-        span: Duration,
-        future: F,
-    ) -> impl Future<Output = Result<F::Output, Self::Elapsed>> + Send
+    fn timeout<F>(span: Duration, future: F) -> impl Future<Output = Result<F::Output, Self::Elapsed>> + Send
     where
         F: Future<Output: Send> + Send,
     {

@@ -31,9 +31,7 @@ fn cancel<R: Tasks>(config: &Config) -> Outcome {
             cpu += once.1;
         }
         let ops = (reps * count) as f64;
-        Outcome::default()
-            .with("wall_ns", wall / ops)
-            .with("cpu_ns", cpu / ops)
+        Outcome::default().with("wall_ns", wall / ops).with("cpu_ns", cpu / ops)
     })
 }
 

@@ -10,16 +10,8 @@ use crate::measure::{Config, Outcome, Stopwatch, quantile, spin_cpu, spin_wall};
 use crate::rt::Rt;
 use crate::workloads::{Metric, Row, Rule, drive, runs};
 
-const LATENCY: &[Metric] = &[
-    Metric {
-        name: "p50_us",
-        rule: Rule::AtMost(100.0),
-    },
-    Metric {
-        name: "p90_us",
-        rule: Rule::Shown,
-    },
-];
+const LATENCY: &[Metric] =
+    &[Metric { name: "p50_us", rule: Rule::AtMost(100.0) }, Metric { name: "p90_us", rule: Rule::Shown }];
 const LATENCY_FLOOR: &str = "a thread wakes a parked thread by a std channel, then spins";
 
 pub const ROWS: &[Row] = &[
@@ -27,10 +19,7 @@ pub const ROWS: &[Row] = &[
         id: "cpu/50us",
         about: "2,000 tasks of 50 us CPU each; CPU time wanted per CPU time there was",
         floor: "threads that count an atomic up",
-        metrics: &[Metric {
-            name: "efficiency_pct",
-            rule: Rule::AtLeastFloor,
-        }],
+        metrics: &[Metric { name: "efficiency_pct", rule: Rule::AtLeastFloor }],
         min_workers: 1,
         run: runs!(cpu_bound, floor_cpu_bound),
     },
@@ -81,9 +70,7 @@ fn cpu_bound<R: Rt>(config: &Config) -> Outcome {
 }
 
 async fn work_off<R: Rt>(tasks: usize) {
-    let spawned: Vec<_> = (0..tasks)
-        .map(|_| R::spawn(async { spin_cpu(WORK) }))
-        .collect();
+    let spawned: Vec<_> = (0..tasks).map(|_| R::spawn(async { spin_cpu(WORK) })).collect();
     for task in spawned {
         R::join(task).await;
     }
@@ -106,9 +93,7 @@ fn floor_cpu_bound(config: &Config) -> Outcome {
 }
 
 fn waits(mut waits: Vec<f64>) -> Outcome {
-    Outcome::default()
-        .with("p50_us", quantile(&mut waits, 0.5))
-        .with("p90_us", quantile(&mut waits, 0.9))
+    Outcome::default().with("p50_us", quantile(&mut waits, 0.5)).with("p90_us", quantile(&mut waits, 0.9))
 }
 
 fn micros_since(start: Instant) -> f64 {
@@ -138,9 +123,7 @@ fn spawned_behind_spinner<R: Rt>(config: &Config) -> Outcome {
         let mut measured = Vec::with_capacity(rounds);
         for _ in 0..rounds {
             R::sleep(REST).await;
-            let spinner = R::spawn(async {
-                spin_after(|start| R::spawn(async move { micros_since(start) }))
-            });
+            let spinner = R::spawn(async { spin_after(|start| R::spawn(async move { micros_since(start) })) });
             measured.push(R::join(R::join(spinner).await).await);
         }
         measured
@@ -158,8 +141,7 @@ fn spin_after<T>(first: impl FnOnce(Instant) -> T) -> T {
 fn floor_behind_spinner(config: &Config) -> Outcome {
     let rounds = config.reps(30);
     let (wake, woken) = mpsc::channel();
-    let other =
-        std::thread::spawn(move || woken.into_iter().map(micros_since).collect::<Vec<f64>>());
+    let other = std::thread::spawn(move || woken.into_iter().map(micros_since).collect::<Vec<f64>>());
     for _ in 0..rounds {
         std::thread::sleep(REST);
         spin_after(|start| wake.send(start).unwrap());

@@ -45,32 +45,25 @@ pub const ROWS: &[Row] = &[
         about: "a foreign thread submits and blocks on the result, again and again",
         floor: BLOCK_FLOOR,
         metrics: &[
-            Metric {
-                name: "p50_us",
-                rule: Rule::BestPeer(0.8),
-            },
-            Metric {
-                name: "cpu_ns",
-                rule: Rule::BestPeer(0.8),
-            },
+            Metric { name: "p50_us", rule: Rule::BestPeer(0.8) },
+            Metric { name: "cpu_ns", rule: Rule::BestPeer(0.8) },
         ],
         min_workers: 1,
         run: runs!(submit_back_to_back, floor_back_to_back),
     },
     Row {
+        id: "foreign/submit_block_4",
+        about: "4 foreign threads submit and block on the results at once; per call",
+        floor: "the same with as many threads as workers; the job unparks the submitter",
+        metrics: times!(0.8),
+        min_workers: 1,
+        run: runs!(submit_block_4, floor_submit_block_4),
+    },
+    Row {
         id: "foreign/submit_block_rested",
         about: "the same with 1 ms of nothing before each, so that all threads sleep",
         floor: BLOCK_FLOOR,
-        metrics: &[
-            Metric {
-                name: "p50_us",
-                rule: Rule::Shown,
-            },
-            Metric {
-                name: "cpu_ns",
-                rule: Rule::Shown,
-            },
-        ],
+        metrics: &[Metric { name: "p50_us", rule: Rule::Shown }, Metric { name: "cpu_ns", rule: Rule::Shown }],
         min_workers: 1,
         run: runs!(submit_rested, floor_rested),
     },
@@ -94,11 +87,7 @@ where
 
 /// `threads` threads call `submit` `n` times in all, each of which must lead to
 /// a `LEFT.down()`.
-fn submit_from_threads(
-    config: &Config,
-    threads: usize,
-    submit: Arc<dyn Fn(usize) + Send + Sync>,
-) -> Outcome {
+fn submit_from_threads(config: &Config, threads: usize, submit: Arc<dyn Fn(usize) + Send + Sync>) -> Outcome {
     let each = config.size(50_000) / threads;
     let reps = config.reps(8);
     let (mut wall, mut cpu) = (0.0, 0.0);
@@ -111,16 +100,10 @@ fn submit_from_threads(
         }
     }
     let ops = (reps * each * threads) as f64;
-    Outcome::default()
-        .with("wall_ns", wall / ops)
-        .with("cpu_ns", cpu / ops)
+    Outcome::default().with("wall_ns", wall / ops).with("cpu_ns", cpu / ops)
 }
 
-fn submit_once(
-    threads: usize,
-    each: usize,
-    submit: &Arc<dyn Fn(usize) + Send + Sync>,
-) -> (f64, f64) {
+fn submit_once(threads: usize, each: usize, submit: &Arc<dyn Fn(usize) + Send + Sync>) -> (f64, f64) {
     LEFT.reset(threads * each);
     let start = Barrier::new(threads + 1);
     std::thread::scope(|scope| {
@@ -216,9 +199,7 @@ fn rested(config: &Config) -> (usize, Duration) {
 
 fn submit_and_block<R: Rt>(config: &Config, (times, rest): (usize, Duration)) -> Outcome {
     on_foreign_thread::<R, _>(config, move |handle| {
-        call_often(times, rest, |number| {
-            R::submit_and_block(&handle, async move { number })
-        })
+        call_often(times, rest, |number| R::submit_and_block(&handle, async move { number }))
     })
 }
 
@@ -228,6 +209,29 @@ fn submit_back_to_back<R: Rt>(config: &Config) -> Outcome {
 
 fn submit_rested<R: Rt>(config: &Config) -> Outcome {
     submit_and_block::<R>(config, rested(config))
+}
+
+fn submit_block_4<R: Rt>(config: &Config) -> Outcome {
+    let copy = *config;
+    on_foreign_thread::<R, _>(config, move |handle| {
+        let submit = move |times| {
+            for _ in 0..times {
+                R::submit_and_block(&handle, async { LEFT.down() });
+            }
+        };
+        submit_from_threads(&copy, 4, Arc::new(submit))
+    })
+}
+
+fn floor_submit_block_4(config: &Config) -> Outcome {
+    let pool = Pool::new(config.workers);
+    let submit = move |times| {
+        for number in 0..times {
+            call_floor(&pool, number);
+            LEFT.down();
+        }
+    };
+    submit_from_threads(config, 4, Arc::new(submit))
 }
 
 fn floor_submit_and_block((times, rest): (usize, Duration)) -> Outcome {

@@ -11,10 +11,7 @@ pub const ROWS: &[Row] = &[Row {
     id: "idle/cpu",
     about: "all tasks wait, for a second, after some work: CPU of the process meanwhile",
     floor: "as many parked threads as workers",
-    metrics: &[Metric {
-        name: "cpu_us_per_s",
-        rule: Rule::Floor(1.1),
-    }],
+    metrics: &[Metric { name: "cpu_us_per_s", rule: Rule::Floor(1.1) }],
     min_workers: 1,
     run: runs!(idle, floor_idle),
 }];

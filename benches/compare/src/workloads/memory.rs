@@ -23,22 +23,10 @@ pub const ROWS: &[Row] = &[
         about: "500k pending sleeps in a boxed slice inside one task; per sleep",
         floor: "entries in the slab of a one-level wheel, their keys in a vector",
         metrics: &[
-            Metric {
-                name: "heap_bytes",
-                rule: Rule::AtMost(64.0),
-            },
-            Metric {
-                name: "rss_bytes",
-                rule: Rule::Shown,
-            },
-            Metric {
-                name: "arm_ns",
-                rule: Rule::BestPeer(0.5),
-            },
-            Metric {
-                name: "drop_ns",
-                rule: Rule::BestPeer(0.5),
-            },
+            Metric { name: "heap_bytes", rule: Rule::AtMost(64.0) },
+            Metric { name: "rss_bytes", rule: Rule::Shown },
+            Metric { name: "arm_ns", rule: Rule::BestPeer(0.5) },
+            Metric { name: "drop_ns", rule: Rule::BestPeer(0.5) },
         ],
         min_workers: 1,
         run: runs!(sleeps, floor_sleeps),
@@ -48,22 +36,10 @@ pub const ROWS: &[Row] = &[
         about: "a million tasks that wait for ever; per task. Shut down with them alive",
         floor: "Rc tasks on one thread, polled once, then dropped",
         metrics: &[
-            Metric {
-                name: "heap_bytes",
-                rule: Rule::Shown,
-            },
-            Metric {
-                name: "rss_bytes",
-                rule: Rule::AtMost(144.0),
-            },
-            Metric {
-                name: "spawn_ns",
-                rule: Rule::BestPeer(0.6),
-            },
-            Metric {
-                name: "shutdown_ns",
-                rule: Rule::BestPeer(0.6),
-            },
+            Metric { name: "heap_bytes", rule: Rule::Shown },
+            Metric { name: "rss_bytes", rule: Rule::AtMost(144.0) },
+            Metric { name: "spawn_ns", rule: Rule::BestPeer(0.6) },
+            Metric { name: "shutdown_ns", rule: Rule::BestPeer(0.6) },
         ],
         min_workers: 1,
         run: runs!(idle_tasks, floor_idle_tasks),
@@ -82,9 +58,7 @@ impl Bytes {
     fn growth(&self, items: usize) -> Outcome {
         let now = Self::now();
         let per_item = |bytes: i64| bytes as f64 / items as f64;
-        Outcome::default()
-            .with("heap_bytes", per_item(now.0 - self.0))
-            .with("rss_bytes", per_item(now.1 - self.1))
+        Outcome::default().with("heap_bytes", per_item(now.0 - self.0)).with("rss_bytes", per_item(now.1 - self.1))
     }
 }
 
@@ -117,9 +91,7 @@ async fn hold_sleeps<R: Rt>(count: usize) -> Outcome {
     let watch = Stopwatch::start();
     drop(sleeps);
     let drop = watch.nanos().0;
-    outcome
-        .with("arm_ns", arm / count as f64)
-        .with("drop_ns", drop / count as f64)
+    outcome.with("arm_ns", arm / count as f64).with("drop_ns", drop / count as f64)
 }
 
 /// Polls each once; all must be pending. Beyond a poll budget the timers
@@ -143,17 +115,13 @@ fn floor_hold(count: usize) -> Outcome {
     let before = Bytes::now();
     let watch = Stopwatch::start();
     let mut wheel = Wheel::new(count);
-    let keys: Vec<u32> = (0..count)
-        .map(|index| wheel.arm(span(index), Waker::noop().clone()))
-        .collect();
+    let keys: Vec<u32> = (0..count).map(|index| wheel.arm(span(index), Waker::noop().clone())).collect();
     let arm = watch.nanos().0;
     let outcome = before.growth(count);
     let watch = Stopwatch::start();
     keys.into_iter().for_each(|key| wheel.disarm(key));
     let drop = watch.nanos().0;
-    outcome
-        .with("arm_ns", arm / count as f64)
-        .with("drop_ns", drop / count as f64)
+    outcome.with("arm_ns", arm / count as f64).with("drop_ns", drop / count as f64)
 }
 
 /// Tasks that were not polled yet.
@@ -185,10 +153,7 @@ fn idle_tasks<R: Tasks>(config: &Config) -> Outcome {
         (before.growth(count).with("spawn_ns", spawn), Instant::now())
     });
     rt.shutdown();
-    outcome.with(
-        "shutdown_ns",
-        end.elapsed().as_nanos() as f64 / count as f64,
-    )
+    outcome.with("shutdown_ns", end.elapsed().as_nanos() as f64 / count as f64)
 }
 
 async fn warm_up<R: Tasks>() {
@@ -209,15 +174,8 @@ fn floor_idle_tasks(config: &Config) -> Outcome {
         let tasks: Vec<_> = (0..count).map(|_| Mini::spawn(idle())).collect();
         UNPOLLED.wait().await;
         let spawn = watch.nanos().0 / count as f64;
-        (
-            before.growth(count).with("spawn_ns", spawn),
-            tasks,
-            Instant::now(),
-        )
+        (before.growth(count).with("spawn_ns", spawn), tasks, Instant::now())
     });
     drop(tasks);
-    outcome.with(
-        "shutdown_ns",
-        end.elapsed().as_nanos() as f64 / count as f64,
-    )
+    outcome.with("shutdown_ns", end.elapsed().as_nanos() as f64 / count as f64)
 }

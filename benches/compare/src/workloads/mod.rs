@@ -37,10 +37,7 @@ pub struct Row {
 impl Row {
     /// What comes before the slash.
     pub fn group(&self) -> &'static str {
-        self.id
-            .split('/')
-            .next()
-            .expect("split yields at least one part")
+        self.id.split('/').next().expect("split yields at least one part")
     }
 }
 
@@ -74,14 +71,8 @@ pub enum Rule {
 macro_rules! times {
     ($factor:expr) => {
         &[
-            $crate::workloads::Metric {
-                name: "wall_ns",
-                rule: $crate::workloads::Rule::BestPeer($factor),
-            },
-            $crate::workloads::Metric {
-                name: "cpu_ns",
-                rule: $crate::workloads::Rule::BestPeer($factor),
-            },
+            $crate::workloads::Metric { name: "wall_ns", rule: $crate::workloads::Rule::BestPeer($factor) },
+            $crate::workloads::Metric { name: "cpu_ns", rule: $crate::workloads::Rule::BestPeer($factor) },
         ]
     };
 }
@@ -153,31 +144,19 @@ async fn keep_a_timer_pending<R: Rt>() {
 fn in_parallel(config: &Config, share: fn(&Config) -> Outcome) -> Outcome {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = config.workers.min(cores);
-    let one = Config {
-        size_factor: config.size_factor / threads as f64,
-        ..*config
-    };
+    let one = Config { size_factor: config.size_factor / threads as f64, ..*config };
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| share(&one))).collect();
         let joined = threads.into_iter().map(|thread| thread.join());
-        joined
-            .map(|outcome| outcome.expect("a floor panicked"))
-            .collect()
+        joined.map(|outcome| outcome.expect("a floor panicked")).collect()
     });
     // Both clocks run for all threads at once while a thread does its share only.
     let mean = |index: usize| {
-        let sum: f64 = outcomes
-            .iter()
-            .map(|outcome| outcome.metrics[index].1)
-            .sum();
+        let sum: f64 = outcomes.iter().map(|outcome| outcome.metrics[index].1).sum();
         sum / (threads * threads) as f64
     };
     let names = outcomes[0].metrics.iter().enumerate();
-    Outcome {
-        metrics: names
-            .map(|(index, (name, _))| (*name, mean(index)))
-            .collect(),
-    }
+    Outcome { metrics: names.map(|(index, (name, _))| (*name, mean(index))).collect() }
 }
 
 #[cfg(test)]
@@ -198,11 +177,7 @@ mod tests {
 
     #[test]
     fn shares_in_parallel_add_up_to_the_whole() {
-        let config = Config {
-            workers: 1,
-            size_factor: 1.0,
-            quick: true,
-        };
+        let config = Config { workers: 1, size_factor: 1.0, quick: true };
         let share = |one: &Config| Outcome::default().with("wall_ns", one.size(1000) as f64);
         assert_eq!(in_parallel(&config, share).metrics, [("wall_ns", 1000.0)]);
     }

@@ -7,9 +7,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::floor::wheel::Wheel;
-use crate::measure::{
-    Config, Outcome, Spread, Stopwatch, poll_once, quantile, repeat, repeat_blocking,
-};
+use crate::measure::{Config, Outcome, Spread, Stopwatch, poll_once, quantile, repeat, repeat_blocking};
 use crate::rt::Rt;
 use crate::workloads::{Metric, Row, Rule, drive, keep_a_timer_pending, runs, times};
 
@@ -17,31 +15,13 @@ const DROP_FLOOR: &str = "a one-level wheel per thread; at most as many threads 
 /// The wall time of the rows with more tasks is also held against one task's;
 /// the tenth is for noise.
 const SHARED: &[Metric] = &[
-    Metric {
-        name: "wall_ns",
-        rule: Rule::BestPeer(0.5),
-    },
-    Metric {
-        name: "cpu_ns",
-        rule: Rule::BestPeer(0.5),
-    },
-    Metric {
-        name: "wall_ns",
-        rule: Rule::OtherRow(1.1, "timer/timeout_drop_1"),
-    },
+    Metric { name: "wall_ns", rule: Rule::BestPeer(0.5) },
+    Metric { name: "cpu_ns", rule: Rule::BestPeer(0.5) },
+    Metric { name: "wall_ns", rule: Rule::OtherRow(1.1, "timer/timeout_drop_1") },
 ];
-const LONE: &[Metric] = &[
-    Metric {
-        name: "late_p50_us",
-        rule: Rule::Floor(1.2),
-    },
-    Metric {
-        name: "cpu_ns",
-        rule: Rule::Shown,
-    },
-];
-const LONE_FLOOR: &str =
-    "std::thread::sleep, with the kernel's timer slack (50 us unless asked) at 1 ns";
+const LONE: &[Metric] =
+    &[Metric { name: "late_p50_us", rule: Rule::Floor(1.2) }, Metric { name: "cpu_ns", rule: Rule::Shown }];
+const LONE_FLOOR: &str = "std::thread::sleep, with the kernel's timer slack (50 us unless asked) at 1 ns";
 
 pub const ROWS: &[Row] = &[
     Row {
@@ -73,18 +53,9 @@ pub const ROWS: &[Row] = &[
         about: "100k tasks sleep 50 to 250 ms each, spawn included; CPU per task, lateness",
         floor: "one thread: a binary heap, thread::sleep to the next deadline",
         metrics: &[
-            Metric {
-                name: "cpu_ns",
-                rule: Rule::BestPeer(0.6),
-            },
-            Metric {
-                name: "late_p50_us",
-                rule: Rule::AtMost(60.0),
-            },
-            Metric {
-                name: "late_p99_us",
-                rule: Rule::Shown,
-            },
+            Metric { name: "cpu_ns", rule: Rule::BestPeer(0.6) },
+            Metric { name: "late_p50_us", rule: Rule::AtMost(60.0) },
+            Metric { name: "late_p99_us", rule: Rule::Shown },
         ],
         min_workers: 1,
         run: runs!(many_sleeps, floor_many_sleeps),
@@ -113,9 +84,7 @@ const FAR: Duration = Duration::from_secs(30);
 fn timeout_drop<R: Rt>(config: &Config, tasks: usize) -> Outcome {
     let each = config.size(200_000) / tasks;
     let once = move || async move {
-        let spawned: Vec<_> = (0..tasks)
-            .map(|_| R::spawn(arm_and_drop::<R>(each)))
-            .collect();
+        let spawned: Vec<_> = (0..tasks).map(|_| R::spawn(arm_and_drop::<R>(each))).collect();
         for task in spawned {
             R::join(task).await;
         }
@@ -129,10 +98,7 @@ fn timeout_drop<R: Rt>(config: &Config, tasks: usize) -> Outcome {
 
 async fn arm_and_drop<R: Rt>(times: usize) {
     for time in 1..=times {
-        assert!(
-            poll_once(R::timeout(FAR, pending::<()>())).await,
-            "30 s are not over"
-        );
+        assert!(poll_once(R::timeout(FAR, pending::<()>())).await, "30 s are not over");
         // A task that has used up its budget of polls (128 in Tokio) would be told
         // "pending" without a timer being armed: give way before that.
         if time % 64 == 0 {
@@ -188,17 +154,12 @@ fn spans(count: usize) -> impl Iterator<Item = Duration> {
 
 /// Microseconds by which it is later than `span` after `start`.
 fn lateness(start: Instant, span: Duration) -> f64 {
-    let late = start
-        .elapsed()
-        .checked_sub(span)
-        .expect("a timer fired early");
+    let late = start.elapsed().checked_sub(span).expect("a timer fired early");
     late.as_nanos() as f64 / 1e3
 }
 
 fn with_lateness(outcome: Outcome, mut late: Vec<f64>) -> Outcome {
-    outcome
-        .with("late_p50_us", quantile(&mut late, 0.5))
-        .with("late_p99_us", quantile(&mut late, 0.99))
+    outcome.with("late_p50_us", quantile(&mut late, 0.5)).with("late_p99_us", quantile(&mut late, 0.99))
 }
 
 fn many_sleeps<R: Rt>(config: &Config) -> Outcome {
@@ -235,9 +196,7 @@ fn floor_many_sleeps(config: &Config) -> Outcome {
     let watch = Stopwatch::start();
     let mut late = Vec::with_capacity(reps * count);
     for _ in 0..reps {
-        let mut heap: BinaryHeap<_> = spans(count)
-            .map(|span| Reverse((Instant::now() + span, span)))
-            .collect();
+        let mut heap: BinaryHeap<_> = spans(count).map(|span| Reverse((Instant::now() + span, span))).collect();
         while let Some(Reverse((deadline, span))) = heap.pop() {
             std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
             late.push(lateness(deadline - span, span));

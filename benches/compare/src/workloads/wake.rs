@@ -8,8 +8,7 @@ use crate::rt::Tasks;
 use crate::workloads::{Row, drive, in_parallel, runs, times};
 
 const FLOOR: &str = "the same, the same channels, on one thread: Rc tasks in a VecDeque";
-const SPLIT: &str =
-    "a share of it, the same channels, on a thread per core: Rc tasks in a VecDeque";
+const SPLIT: &str = "a share of it, the same channels, on a thread per core: Rc tasks in a VecDeque";
 
 pub const ROWS: &[Row] = &[
     Row {
@@ -26,10 +25,7 @@ pub const ROWS: &[Row] = &[
         floor: SPLIT,
         metrics: times!(0.9),
         min_workers: 1,
-        run: runs!(oneshot_pairs, |config| in_parallel(
-            config,
-            oneshot_pairs::<Mini>
-        )),
+        run: runs!(oneshot_pairs, |config| in_parallel(config, oneshot_pairs::<Mini>)),
     },
     Row {
         id: "channel/mpsc_pairs",
@@ -65,9 +61,7 @@ async fn join_all<R: Tasks>(tasks: Vec<R::Task<usize>>) -> usize {
 fn yields<R: Tasks>(config: &Config) -> Outcome {
     let tasks = config.size(200);
     let once = move || async move {
-        let spawned = (0..tasks)
-            .map(|_| R::spawn(yield_often::<R>(1000)))
-            .collect();
+        let spawned = (0..tasks).map(|_| R::spawn(yield_often::<R>(1000))).collect();
         assert_eq!(join_all::<R>(spawned).await, tasks * 1000);
     };
     drive::<R, _>(config, repeat(config.reps(12), tasks * 1000, once))
@@ -131,10 +125,7 @@ fn mpsc_pairs<R: Tasks>(config: &Config) -> Outcome {
 fn spawn_mpsc_pair<R: Tasks>() -> [R::Task<usize>; 2] {
     let (ping, pinged) = mpsc::channel(1);
     let (pong, ponged) = mpsc::channel(1);
-    [
-        R::spawn(serve(ping, ponged)),
-        R::spawn(bounce(pinged, pong)),
-    ]
+    [R::spawn(serve(ping, ponged)), R::spawn(bounce(pinged, pong))]
 }
 
 async fn serve(ping: mpsc::Sender<usize>, mut ponged: mpsc::Receiver<usize>) -> usize {
@@ -158,9 +149,7 @@ fn bounded<R: Tasks>(config: &Config) -> Outcome {
     let each = config.size(100_000).div_ceil(PRODUCERS);
     let once = move || async move {
         let (sender, mut receiver) = mpsc::channel(100);
-        let producers = (0..PRODUCERS)
-            .map(|_| R::spawn(produce(sender.clone(), each)))
-            .collect();
+        let producers = (0..PRODUCERS).map(|_| R::spawn(produce(sender.clone(), each))).collect();
         drop(sender);
         let mut received = 0;
         while let Some(value) = receiver.recv().await {

@@ -10,16 +10,7 @@ use crate::rt::{Rt, Tasks};
 use crate::workloads::{Metric, Row, Rule, drive, in_parallel, keep_a_timer_pending, runs};
 
 const FLOOR: &str = "the same on one thread: Rc tasks in a VecDeque, awaited one by one; per core";
-const TIMES: &[Metric] = &[
-    Metric {
-        name: "wall_ns",
-        rule: Rule::Shown,
-    },
-    Metric {
-        name: "cpu_ns",
-        rule: Rule::Shown,
-    },
-];
+const TIMES: &[Metric] = &[Metric { name: "wall_ns", rule: Rule::Shown }, Metric { name: "cpu_ns", rule: Rule::Shown }];
 
 pub const ROWS: &[Row] = &[
     Row {
@@ -80,12 +71,8 @@ fn group<R: Tasks>(config: &Config) -> Outcome {
     drive::<R, _>(config, repeat(config.reps(30), count, once))
 }
 
-const SPANS: [Duration; 4] = [
-    Duration::from_secs(60),
-    Duration::from_secs(50),
-    Duration::from_secs(40),
-    Duration::from_secs(30),
-];
+const SPANS: [Duration; 4] =
+    [Duration::from_secs(60), Duration::from_secs(50), Duration::from_secs(40), Duration::from_secs(30)];
 
 fn nested<R: Rt>(config: &Config) -> Outcome {
     let nests = config.size(50_000);
@@ -111,10 +98,7 @@ fn guarded<R: Rt>(config: &Config) -> Outcome {
     let times = config.size(200_000);
     let once = move || async move {
         for time in 1..=times {
-            assert!(
-                poll_once(R::guarded_sleep(SPANS[3])).await,
-                "30 s are not over"
-            );
+            assert!(poll_once(R::guarded_sleep(SPANS[3])).await, "30 s are not over");
             // As in timer/timeout_drop: the poll budget must not run out.
             if time % 64 == 0 {
                 R::yield_now().await;
@@ -137,11 +121,7 @@ fn floor_arm_and_drop(times: usize, reps: usize, spans: &[Duration]) -> Outcome 
     let mut keys = Vec::with_capacity(spans.len());
     repeat_blocking(reps, times, || {
         for _ in 0..times {
-            keys.extend(
-                spans
-                    .iter()
-                    .map(|span| wheel.arm(*span, Waker::noop().clone())),
-            );
+            keys.extend(spans.iter().map(|span| wheel.arm(*span, Waker::noop().clone())));
             keys.drain(..).for_each(|key| wheel.disarm(key));
         }
     })

@@ -761,10 +761,12 @@ struct Doubt {
     slot: u32,
     /// For how many polls he has been asked; 0 if he is not.
     asking: u16,
-    /// When this was looked at last, another poll was due anyway.
+    /// When this was looked at last, another poll was due.
     due: bool,
-    /// How many polls in a row were due anyway: those that asking has caused are among them.
-    polls: u16,
+    /// How many polls in a row were due anyway, and not only because somebody was asked.
+    busy: u16,
+    /// How often the one who was asked has turned out to hold, since something else has happened.
+    held: u16,
 }
 
 impl Doubt {
@@ -773,21 +775,28 @@ impl Doubt {
     const SOON: u16 = 16;
 
     fn may_ask(&self) -> bool {
-        self.polls < Self::SOON || self.polls.is_multiple_of(TRIES)
+        match self.busy {
+            // There will be no other poll to ask in.
+            0 => self.held < Self::SOON,
+            busy => busy < Self::SOON || busy.is_multiple_of(TRIES),
+        }
     }
 
     /// A poll has ended; `woken` if there will be another one anyway.
     fn count_poll(&mut self, woken: bool) {
-        self.polls = if self.due { self.polls.wrapping_add(1) } else { 0 };
+        if !self.due || self.busy > Self::SOON {
+            self.held = 0;
+        }
+        self.busy = if woken { self.busy.checked_add(1).unwrap_or(TRIES) } else { 0 };
         self.due = woken;
     }
 }
 
 /// What is known of the one who was asked last.
 enum Answer {
-    /// He has been polled, or has gone.
+    /// He has been polled.
     Holds,
-    /// He has not, and will not be; or nobody was asked.
+    /// He has not, and will not be; or he has gone, or nobody was asked.
     LeftAlone,
     /// He may still have his turn.
     Unknown,
@@ -843,7 +852,10 @@ impl WakeList {
         entries.doubt.count_poll(woken);
         let asking = std::mem::take(&mut entries.doubt.asking);
         let next = match entries.answer(asking, woken) {
-            Answer::Holds => return false,
+            Answer::Holds => {
+                entries.doubt.held = entries.doubt.held.saturating_add(1);
+                return false;
+            }
             Answer::LeftAlone => entries.holder_to_ask().map(|slot| (slot, 1)),
             Answer::Unknown => Some((entries.doubt.slot, asking + 1)),
         };
@@ -928,7 +940,9 @@ impl WakeEntries {
         match self.slots.get(slot as usize) {
             _ if asking == 0 => return Answer::LeftAlone,
             Some(Some(entry)) if entry.waker.is_none() => {}
-            _ => return Answer::Holds,
+            Some(Some(_)) => return Answer::Holds,
+            // Gone: it is the next one's turn.
+            Some(None) | None => return Answer::LeftAlone,
         }
         if woken && asking < TRIES {
             return Answer::Unknown;

@@ -538,6 +538,34 @@ fn rule_8_who_is_left_alone_while_something_unwinds_holds_nothing_up() {
     });
 }
 
+/// Awaits two tasks in a set, which is left alone `after` that.
+async fn set_left_alone(after: impl Future<Output = ()>) {
+    let mut waits: FuturesUnordered<_> = (0..2).map(|_| create_task(cleans_up_for(ms(50)))).collect();
+    futures::future::select(waits.next(), pin!(after)).await;
+    forever().await;
+}
+
+#[test]
+fn rule_8_who_was_left_alone_is_asked_when_another_one_has_ended() {
+    exact(async || {
+        for first in [false, true] {
+            for left_after in [0, 10, 15] {
+                let start = Handle::current().time();
+                let task = create_task(async move {
+                    let left_alone = set_left_alone(sleep(ms(left_after)));
+                    let seen: FuturesUnordered<_> = [create_task(cleans_up_for(ms(20)))].into_iter().collect();
+                    match first {
+                        true => drop(futures::join!(seen.count(), left_alone, unwinds_after(4))),
+                        false => drop(futures::join!(left_alone, seen.count(), unwinds_after(4))),
+                    }
+                });
+                assert!(task.await.unwrap_err().is_cancelled());
+                assert_eq!(Handle::current().time() - start, ms(20), "{left_after}");
+            }
+        }
+    });
+}
+
 #[test]
 fn rule_7_a_request_that_another_branch_takes_does_not_take_the_one_of_a_scope_along() {
     everywhere(async || {

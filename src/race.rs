@@ -23,7 +23,8 @@ use std::time::Duration;
 /// # Cancellation
 ///
 /// A request is delivered to all contenders. When one of them lets it go on, the others are waited for, and then it goes on from here, whatever they
-/// yielded. If they catch it and [take it back](crate::TaskRef::uncancel), the race goes on. A plain drop drops all.
+/// yielded. If they catch it and [take it back](crate::TaskRef::uncancel), the race goes on. A plain drop drops all, and so does a cancellation that unwinds in another
+/// branch of a `join!`, but for what contenders wait for in tasks and groups.
 ///
 /// # Examples
 ///

@@ -126,7 +126,8 @@ pub fn timeout_at<F: IntoFuture>(when: Instant, future: F) -> Timeout<F::IntoFut
 ///
 /// # Cancellation
 ///
-/// As [`timeout`]; an awaited [`Task`](crate::Task) is cancelled and waited for.
+/// As [`timeout`]; an awaited [`Task`](crate::Task) is cancelled and waited for, however long its clean-up takes. If it ends with an outcome of its own all the same, that is
+/// given, and no [`TimeoutError`].
 ///
 /// # Examples
 ///

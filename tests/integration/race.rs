@@ -2,8 +2,9 @@
 
 use crate::support::{Count, Log, begun, cancellation, everywhere, exact, forever, ms, passes};
 use futures::FutureExt;
-use runtime::{Handle, catch_cancelled, create_task, current_task, race, sleep, staggered_race};
+use runtime::{CancelledError, Handle, catch_cancelled, create_task, current_task, race, sleep, staggered_race};
 use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::time::Duration;
 
 type Outcome = Result<&'static str, &'static str>;
@@ -183,5 +184,38 @@ fn a_06_a_contender_that_panics_takes_the_race_along_and_the_others_are_dropped(
             race(contenders).await
         });
         assert!(racing.await.unwrap_err().is_panicked());
+    });
+}
+
+#[test]
+fn rule_8_what_unwinds_beside_a_race_drops_the_contenders_but_for_the_tasks_they_wait_for() {
+    everywhere(async || {
+        let [handled, ended] = [Count::default(), Count::default()];
+        let (inside, cleaned) = (handled.clone(), ended.clone());
+        let cancelled = create_task(async move {
+            let waits = async {
+                create_task(async move {
+                    let error = catch_cancelled(forever()).await.unwrap_err();
+                    passes(3).await;
+                    cleaned.add();
+                    error.reraise().await
+                })
+                .await
+                .is_ok()
+            };
+            let handles = async {
+                let error = catch_cancelled(forever()).await.unwrap_err();
+                inside.add();
+                error.reraise().await
+            };
+            let unwinds = async {
+                passes(20).await;
+                CancelledError::new("over").reraise().await
+            };
+            let contenders: [Pin<Box<dyn Future<Output = bool> + Send>>; 2] = [Box::pin(waits), Box::pin(handles)];
+            futures::join!(race(contenders), unwinds)
+        });
+        assert_eq!(cancelled.await.unwrap_err().to_string(), "cancelled: over");
+        assert_eq!((handled.get(), ended.get()), (0, 1));
     });
 }

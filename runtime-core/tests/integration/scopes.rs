@@ -26,6 +26,38 @@ fn two_awaits_of_one_handle_see_one_cancellation() {
 }
 
 #[test]
+fn rule_8_a_catcher_tells_an_await_that_began_in_the_very_poll_that_delivers() {
+    in_order(async {
+        let (go, gone) = futures::channel::oneshot::channel();
+        let (trace, begun) = (Trace::default(), Count::default());
+        let (inside, started) = (trace.clone(), begun.clone());
+        let outer = create_task(async move {
+            let inner = create_task(async move {
+                let error = catch_cancelled(pending::<()>()).await.unwrap_err();
+                yield_now().await;
+                inside.add("cleaned up");
+                error.reraise().await
+            });
+            let caught = catch_cancelled(async {
+                started.up();
+                // A catcher is there when the request comes, and goes without having been polled.
+                let _ = futures::future::select(gone, Box::pin(catch_cancelled(pending::<()>()))).await;
+                inner.await
+            });
+            caught.await.unwrap_err()
+        });
+        while begun.get() == 0 {
+            yield_now().await;
+        }
+        yield_now().await;
+        go.send(()).unwrap();
+        outer.cancel_with("enough");
+        assert_eq!(outer.await.unwrap().message(), Some("enough"));
+        assert_eq!(trace.take(), "cleaned up");
+    });
+}
+
+#[test]
 fn an_await_that_was_given_up_is_not_on_the_path() {
     in_order(async {
         let (other, has_begun) = waiting();

@@ -112,6 +112,34 @@ fn sl_05_timers_due_together_fire_in_deadline_order_behind_what_is_ready() {
 }
 
 #[test]
+fn what_outside_work_has_made_ready_comes_before_the_time_that_passes_after_it() {
+    let engine = Engine::new(Config { workers: 1, virtual_time: true, ..Config::default() }).unwrap();
+    let (work, works) = std::sync::mpsc::channel::<(Promise<()>, OutsideWork)>();
+    let thread = std::thread::spawn(move || {
+        for (promise, guard) in works {
+            promise.set_result(()).unwrap();
+            drop(guard);
+        }
+    });
+    let passed = engine.run(async move {
+        let handle = Handle::current();
+        let start = handle.time();
+        for _ in 0..20_000 {
+            let hour = create_task(sleep(Duration::from_secs(3600)));
+            yield_now().await;
+            let (promise, answer) = Promise::new();
+            work.send((promise, handle.outside_work())).unwrap();
+            answer.await.unwrap();
+            hour.cancel();
+        }
+        handle.time() - start
+    });
+    engine.close();
+    thread.join().unwrap();
+    assert_eq!(passed.unwrap(), Duration::ZERO);
+}
+
+#[test]
 fn a_virtual_clock_stands_still_while_there_is_outside_work() {
     in_virtual_time(async {
         let handle = Handle::current();

@@ -497,7 +497,11 @@ impl Worker {
     /// Sleeping without colleagues: the injector, the timers, or the end.
     fn rest_alone(&self, deadline: u64, done: &impl Fn() -> bool) {
         let next = self.timers().next().min(deadline);
+        // Acquire: pairs with the end of outside work. What that has made ready before comes before any time that passes after it.
         if self.shared.clock.is_virtual() && next != u64::MAX && self.shared.outside.load(Acquire) == 0 {
+            if self.must_not_sleep(done) {
+                return;
+            }
             self.shared.clock.advance_to(next);
             // Nothing fires if it was the deadline of a timer that has been cancelled: then the next one is looked up.
             self.fire_timers();

@@ -728,6 +728,8 @@ class Run:
         for scope, _ in reversed(state.scopes):
             if isinstance(scope, asyncio.Timeout):
                 if not scope.expired():
+                    if asyncio.current_task()._must_cancel and ms is not None and int(ms) == 0:
+                        self.flag("TO-21")
                     scope.reschedule(None if ms is None else self.now() + int(ms))
                 self.event(state, "rescheduled", yes(not scope.expired()))
                 return

@@ -705,11 +705,14 @@ class Run:
         finally:
             self.event(state, "dropped", tag)
 
+    def flag_due_at_once(self, ms):
+        if asyncio.current_task()._must_cancel and ms is not None and int(ms) == 0:
+            self.flag("TO-21")
+
     async def do_timeout(self, state, ms, body, handler=None):
         task = asyncio.current_task()
         self.flag_came_round(state)
-        if task._must_cancel and int(ms) == 0:
-            self.flag("TO-21")
+        self.flag_due_at_once(ms)
         scope = asyncio.timeout(int(ms))
         state.scopes.append((scope, task.cancelling()))
         try:
@@ -728,8 +731,7 @@ class Run:
         for scope, _ in reversed(state.scopes):
             if isinstance(scope, asyncio.Timeout):
                 if not scope.expired():
-                    if asyncio.current_task()._must_cancel and ms is not None and int(ms) == 0:
-                        self.flag("TO-21")
+                    self.flag_due_at_once(ms)
                     scope.reschedule(None if ms is None else self.now() + int(ms))
                 self.event(state, "rescheduled", yes(not scope.expired()))
                 return

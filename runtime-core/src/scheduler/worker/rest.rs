@@ -16,7 +16,7 @@ const WATCH_ROUNDS: u32 = 3;
 const WATCH_PERIOD: u64 = 1_000_000;
 /// The same for the second look after it was called: that the slot's owner was at work a moment ago says little.
 const WATCH_SOON: u64 = 50_000;
-/// A poll in which nothing moves for so many spins is long enough that taking its last-in task costs nothing (about 5 µs).
+/// A poll in which nothing moves for so many spins is long enough that taking its last-in task costs nothing (about 10 µs).
 const STUCK_SPINS: u32 = 300;
 /// What was stolen was too small to be worth the trip if it came to at least so many polls, took less than `SMALL_STEAL` in all, and less than
 /// `SMALL_POLL` per poll. A stolen task costs both sides about 300 ns in cache lines that change cores.

@@ -53,13 +53,15 @@
 
 mod catch;
 mod node;
+mod wakes;
 mod when;
 
 pub use catch::{CatchCancelled, Intercept, Intercepted, catch_cancelled, intercept};
 #[cfg(all(test, loom))]
 pub(crate) use node::Delivery;
 pub(crate) use node::with_frame;
-pub(crate) use node::{Frame, Mark, RootPoll, WakeList, Whom, path, poll_root};
+pub(crate) use node::{Frame, Mark, RootPoll, Whom, path, poll_root};
+pub(crate) use wakes::WakeList;
 pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 
 use crate::task::error::CancelledError;

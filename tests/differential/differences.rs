@@ -86,7 +86,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "a task created in a group that is over or shutting down is born cancelled (count 1), where CPython raises",
     ),
     differs("T-06", Translated, "a result is taken once: both interpreters give it to the first statement that asks"),
-    differs("T-12", NotSaid, "cycles of tasks awaiting each other end; CPython exhausts its stack"),
+    differs("T-12", Flag("T-12"), "cycles of tasks awaiting each other end; CPython exhausts its stack"),
     differs(
         "TO-07",
         Translated,
@@ -152,6 +152,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "TO-12",
         Flag("TO-12"),
         "a request that is passed on comes after a deadline, or a group's failure, of the same instant",
+    ),
+    differs(
+        "G-18",
+        Flag("G-18"),
+        "a gather of tasks that have ended, or one of which has failed, is over at once; the translation's is a pass later, for it wraps tasks",
     ),
     differs(
         "SH-11",

@@ -205,6 +205,8 @@ class CountedTask(asyncio.Task):
             if passed and ready:
                 # With us it is passed on at the next poll of the one that awaits: this one takes its step before.
                 self.run.flag("C-11")
+            elif passed:
+                self.run.note_waiting(self)
         return noted
 
     def note_request(self, now, passed):
@@ -251,6 +253,7 @@ class State:
     def __init__(self, name):
         self.name = name
         self.came_round = False  # a request that this task made has already come back to it
+        self.passed_at = None  # when a request went to one that waits for this task through callbacks, in a step of this task
         self.again = False  # a group that failed has made a request from outside pending again
         self.scopes = []  # Timeout and TaskGroup objects, outermost first, with their count at entry
 
@@ -305,7 +308,7 @@ class Run:
         asyncio.set_event_loop(None)
         try:
             self.loop.run_until_complete(self.supervise(mode, body))
-            self.sweep()
+            self.sweep(mode)
         except Deadlock:
             self.flag("deadlock")
         self.freeze()
@@ -321,8 +324,14 @@ class Run:
     def unfinished(self):
         return [t for t in self.tasks.values() if isinstance(t, asyncio.Task) and not t.done()]
 
-    def sweep(self):
+    def sweep(self, mode):
         """What asyncio.run does with the tasks that main leaves behind."""
+        for name in self.wrapped:
+            # Also when only wrappers are left.
+            self.flag_swept_wrapper(name)
+            if mode == "sweep" and self.ends.get(name) == self.now():
+                # What awaits the wrapper needs a step more, and the sweep finds it.
+                self.flag("unstable")
         left = self.unfinished()
         if not left:
             return
@@ -332,8 +341,6 @@ class Run:
         if told or sum(self.now() in times for times in steps.values()) > 1:
             # Beside the one that main waited for: with us these may need a step more, and the sweep finds them.
             self.flag("unstable")
-        for name in self.wrapped:
-            self.flag_swept_wrapper(name)
         if self.rng is not None:
             self.rng.shuffle(left)
         for task in left:
@@ -433,6 +440,9 @@ class Run:
             raise
         finally:
             self.flag_came_round(state)
+            if state.passed_at == self.now():
+                # The one that waits for this task has a step by that.
+                self.flag("C-11")
         self.flag_again(state)
         return 0 if value is NEXT else value
 
@@ -456,10 +466,13 @@ class Run:
         self.event(state, "log", tag)
 
     async def do_sleep(self, state, ms):
+        if int(ms) == 0:
+            self.flag_came_round(state)
         await asyncio.sleep(int(ms))
         self.event(state, "slept")
 
     async def do_yield(self, state):
+        self.flag_came_round(state)
         await asyncio.sleep(0)
         self.event(state, "yielded")
 
@@ -495,9 +508,12 @@ class Run:
 
     async def do_cancel(self, state, name, msg=None):
         task, own = self.tasks.get(name), asyncio.current_task()
-        before = own.cancelling()
+        before, pending, had = own.cancelling(), own._must_cancel, state.came_round
         noted = task is not None and task.cancel(msg)
         state.came_round |= task is not own and own.cancelling() > before
+        if pending and own.cancelling() > before and (had or state.came_round):
+            # One that came round and another are merged; with us it interrupts what answers the other.
+            self.flag("C-15")
         self.event(state, "cancel", name, "unknown" if task is None else yes(noted))
 
     def flag_came_round(self, state):
@@ -516,8 +532,12 @@ class Run:
 
     def flag_passed_at_once(self, tasks):
         """With us a request of a task to itself reaches what it awaits at its next poll: what is ready now runs before."""
-        if asyncio.current_task()._must_cancel and any(map(is_ready, tasks)):
+        if not asyncio.current_task()._must_cancel:
+            return
+        if any(map(is_ready, tasks)):
             self.flag("C-11")
+        if any(was_asked(task, self.now()) for task in tasks):
+            self.flag("counts")
 
     def flag_failed_children(self, names):
         """A request was passed on to a child that failed: with us it has ended cancelled, and its group has the error."""
@@ -533,6 +553,12 @@ class Run:
             return await future
         finally:
             del self.waiting[running]
+
+    def note_waiting(self, task):
+        """A request is passed to a task in a step of another one, for whose end it may wait."""
+        running = asyncio.current_task(self.loop)
+        if running in self.waiting.get(task, ()):
+            self.states[running].passed_at = self.now()
 
     def is_being_told(self, task):
         """Whether something that the task waits for has ended at this instant: with us it has been woken."""
@@ -598,6 +624,7 @@ class Run:
         if OLDEST and all(task.done() for task in tasks):
             self.flag("old:G-18")
         self.flag_passed_at_once(tasks)
+        self.flag_over_at_once(kind, tasks)
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
             values = await self.through_callbacks(tasks, outer)
@@ -625,6 +652,14 @@ class Run:
                 tasks.append(self.start(name, body))
                 self.take([name])
         return tasks
+
+    def flag_over_at_once(self, kind, tasks):
+        """The translation waits for each task in one that the gather makes: it knows of the end of one a pass later."""
+        done = [task for task in tasks if task.done()]
+        if kind == "first" and any(task.cancelled() or task.exception() for task in done) and self.others_are_ready():
+            self.flag("G-18")
+        if len(done) == len(tasks) and asyncio.current_task()._must_cancel:
+            self.flag("G-18")
 
     def flag_cancelled_gather(self, kind, tasks):
         """Ours waits for every child, and a child's error wins; asyncio's takes the first outcome."""
@@ -722,6 +757,7 @@ class Run:
             # An inner scope's is an E by now: this is our own.
             self.event(state, "timeout")
         finally:
+            self.flag_came_round(state)
             state.scopes.pop()
         if handler is None:
             raise E("timeout")
@@ -755,6 +791,7 @@ class Run:
             if handler is None:
                 raise
         finally:
+            self.flag_came_round(state)
             state.scopes.pop()
         return await self.block(state, handler)
 
@@ -822,6 +859,11 @@ def is_ready(task):
     return has_step(task) or (task._fut_waiter is not None and is_ready(task._fut_waiter))
 
 
+def was_asked(task, now):
+    """Whether a request came to the task at this instant that it has not been told of."""
+    return isinstance(task, CountedTask) and task._must_cancel and task.last is not None and task.last[0] == now
+
+
 def count_of(task):
     return task.cancelling() if isinstance(task, asyncio.Task) else 0
 
@@ -831,7 +873,11 @@ def count_of(task):
 
 def run_once(program, schedule):
     run = Run(schedule)
-    run.execute(program)
+    try:
+        run.execute(program)
+    except RecursionError:
+        # A request went round a cycle of tasks.
+        run.flag("T-12")
     return run
 
 

@@ -190,6 +190,11 @@ pub(crate) fn take_delivery(mark: &Mark, told: bool) -> Option<(CancelledError, 
     delivery.map(|delivery| (delivery.take(), delivery.task()))
 }
 
+/// No request is left: takes back what the running code has made pending again ([`CancelledError::redeliver`]) in the scopes around it.
+pub(crate) fn withdraw() {
+    node::withdraw();
+}
+
 /// The requests of the scopes around the running code, without the task's own.
 pub(crate) fn scope_requests() -> u32 {
     node::scope_requests()

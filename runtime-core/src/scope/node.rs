@@ -442,6 +442,19 @@ fn sum_requests(counts: impl Fn(&Frame) -> bool) -> u32 {
     })
 }
 
+/// No request is left: takes back what the running code has made pending again.
+pub(crate) fn withdraw() {
+    with_frame(|mut frame| {
+        while let Some(here) = frame.filter(|frame| frame.root.is_null()) {
+            if let Some(mut rare) = here.rare().take() {
+                rare.again.take_if(|again| again.whom == Whom::NotTold);
+                here.rare().set(Some(rare));
+            }
+            frame = here.parent();
+        }
+    });
+}
+
 /// What a scope or a catcher keeps between polls.
 #[derive(Default)]
 pub(crate) struct Node {

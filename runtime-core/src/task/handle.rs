@@ -201,10 +201,18 @@ impl TaskRef {
         if self.is_current() { own.saturating_add(scope::scope_requests()) } else { own }
     }
 
-    /// Takes one cancel request back and gives how many are left. At zero, a request that has not been delivered yet is withdrawn.
+    /// Takes one cancel request back and gives how many are left. At zero, a request that has not been delivered yet is withdrawn, also one that was
+    /// made pending again ([`CancelledError::redeliver`], a task group that fails), if it is the task itself that asks.
     pub fn uncancel(&self) -> u32 {
-        let left = harness::uncancel(self.header());
-        if self.is_current() { left.saturating_add(scope::scope_requests()) } else { left }
+        let own = harness::uncancel(self.header());
+        if !self.is_current() {
+            return own;
+        }
+        let left = own.saturating_add(scope::scope_requests());
+        if left == 0 {
+            scope::withdraw();
+        }
+        left
     }
 
     /// The task's number.

@@ -273,8 +273,8 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
         // Under the lock, so that the deliverer finds the error together with the bit.
         let mut inner = header.cold().inner.lock();
         if comes_again(header, &mut inner.latest, &error) {
-            drop(inner);
-            return header.state.count_another_request();
+            // One request, counted once, by however many ways it comes: a timeout in the clean-up that it has begun would take the second for one from outside.
+            return !header.state.load().has(state::COMPLETE);
         }
         record(header, &mut inner, error)
     };
@@ -419,7 +419,6 @@ pub(crate) fn sweep_and_take(task: &TaskRef) -> Option<Notified> {
         inner.latest.as_ref().is_some_and(made)
     });
     if known {
-        header.state.count_another_request();
         return None;
     }
     debug_assert!(!header.kind().is_promise(), "no shard has it");

@@ -442,18 +442,6 @@ impl State {
                 .is_ok()
     }
 
-    /// Counts a request that is not delivered; false for a task that has ended. Relaxed: the count guards no data.
-    pub(crate) fn count_another_request(&self) -> bool {
-        let mut before = self.0.load(Relaxed);
-        while before & COMPLETE == 0 {
-            match self.0.compare_exchange_weak(before, add_request(before), Relaxed, Relaxed) {
-                Ok(_) => return true,
-                Err(now) => before = now,
-            }
-        }
-        false
-    }
-
     /// Whether the shutdown has made its request. A read-modify-write, AcqRel: of a sweep and a look at this, together with what each
     /// does to the cold part around it, one sees the other.
     pub(crate) fn is_swept(&self) -> bool {

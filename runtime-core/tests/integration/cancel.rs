@@ -707,4 +707,37 @@ everywhere! {
         });
         assert!(task.await.unwrap_err().is_cancelled(), "by the one that came after it");
     }
+
+    async fn c_29_it_is_withdrawn_in_the_catchers_around_too() {
+        let task = create_task(async {
+            let me = current_task().unwrap();
+            me.cancel();
+            let inner = async {
+                let error = catch_cancelled(yield_now()).await.unwrap_err();
+                error.redeliver();
+                assert_eq!(catch_cancelled(async { me.uncancel() }).await.unwrap(), 0);
+                yield_now().await;
+            };
+            assert!(catch_cancelled(catch_cancelled(inner)).await.unwrap().is_ok());
+            yield_now().await;
+            4
+        });
+        assert_eq!(task.await.unwrap(), 4);
+    }
+
+    async fn c_29_one_of_two_taken_back_withdraws_nothing_that_was_made_pending_again() {
+        let task = create_task(async {
+            let me = current_task().unwrap();
+            me.cancel();
+            me.cancel();
+            let inner = async {
+                let error = catch_cancelled(yield_now()).await.unwrap_err();
+                error.redeliver();
+                assert_eq!(me.uncancel(), 1);
+                yield_now().await;
+            };
+            assert!(catch_cancelled(inner).await.is_err());
+        });
+        task.await.unwrap();
+    }
 }

@@ -119,10 +119,10 @@ pub(crate) fn drive(bytes: &[u8]) {
 }
 
 fn step(state: &State, model: &mut Model, byte: u8) {
-    match byte % 21 {
+    match byte % 20 {
         0 if model.extra > 0 => model.woken(state.wake()),
         1 if model.queued => {
-            let is_plain = (byte / 21).is_multiple_of(2);
+            let is_plain = (byte / 20).is_multiple_of(2);
             let begin = state.begin_poll(&model.path, || is_plain);
             assert_eq!((begin.attention, begin.first), (model.cancel, !model.started));
             assert_eq!(begin.took_request, model.cancel && !model.again && is_plain);
@@ -139,7 +139,7 @@ fn step(state: &State, model: &mut Model, byte: u8) {
         // It has yielded: queued with the right to the future.
         3 if model.polling => (model.polling, model.queued) = (false, true),
         4 | 5 if model.polling => {
-            let is_value = byte % 21 == 4;
+            let is_value = byte % 20 == 4;
             match state.complete(is_value, &model.path) {
                 Complete::CancelPending => assert!(is_value && model.cancel && !model.again),
                 Complete::Done(before) => {
@@ -150,20 +150,20 @@ fn step(state: &State, model: &mut Model, byte: u8) {
                 }
             }
         }
-        6 if model.extra > 0 || !model.handle_gone => match state.request((byte / 21).is_multiple_of(2)) {
+        6 if model.extra > 0 || !model.handle_gone => match state.request((byte / 20).is_multiple_of(2)) {
             Request::TooLate => assert!(model.complete),
             Request::Recorded { first, wake } => {
                 assert!(!model.complete);
                 assert_eq!(first, !model.cancel);
                 model.woken(wake);
                 (model.cancel, model.again) = (true, false);
-                model.message |= (byte / 21).is_multiple_of(2);
+                model.message |= (byte / 20).is_multiple_of(2);
                 model.requests += 1;
             }
         },
-        20 => {
+        19 => {
             let is_idle = !(model.running || model.notified || model.complete);
-            let is_plain = (byte / 21).is_multiple_of(2);
+            let is_plain = (byte / 20).is_multiple_of(2);
             let swept = is_idle && model.started && !model.cancel && !model.swept && is_plain;
             assert_eq!(state.sweep_idle(|| is_plain), swept);
             if swept {
@@ -213,24 +213,20 @@ fn step(state: &State, model: &mut Model, byte: u8) {
                 (model.running, model.polling) = (true, true);
             }
         }
-        15 => {
-            assert_eq!(state.count_another_request(), !model.complete);
-            model.requests += u32::from(!model.complete);
-        }
-        16 if model.polling => {
+        15 if model.polling => {
             assert_eq!(state.request_again(), model.cancel);
             if !model.cancel {
                 (model.cancel, model.again, model.notified) = (true, true, true);
             }
         }
-        17 => {
+        16 => {
             assert_eq!(state.set(LISTENERS).has(LISTENERS), model.listeners);
             model.listeners = true;
             assert_eq!(state.has_started(), model.started);
         }
         // Wakers that the poll clones and drops, with and without a write to the word.
-        18 if model.polling && model.path.take_one() => model.extra += 1,
-        19 if model.polling && model.extra > 0 && model.path.keep_one() => model.extra -= 1,
+        17 if model.polling && model.path.take_one() => model.extra += 1,
+        18 if model.polling && model.extra > 0 && model.path.keep_one() => model.extra -= 1,
         _ => {}
     }
 }

@@ -87,6 +87,26 @@ fn rule_07_a_scope_s_request_is_delivered_after_one_from_outside_that_another_br
 }
 
 #[test]
+fn rule_03_a_catcher_that_was_left_alone_does_not_keep_a_scope_from_being_cancelled() {
+    in_order(async {
+        let scope = CancelScope::new();
+        let region = scope.clone();
+        let task = create_task(async move {
+            let body = async {
+                let mut set = FuturesUnordered::from_iter([catch_cancelled(pending::<()>())]);
+                assert!(futures::poll!(set.next()).is_pending());
+                // It is woken for the request, and will never be polled.
+                pending::<()>().await;
+            };
+            region.run(body).await.is_err()
+        });
+        yield_now().await;
+        scope.cancel();
+        assert!(task.await.unwrap());
+    });
+}
+
+#[test]
 fn rule_03_what_was_in_a_scope_is_dropped_before_its_outcome_is_given() {
     in_order(async {
         let dropped = Count::default();

@@ -159,6 +159,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "a gather of tasks that have ended, or one of which has failed, is over at once; the translation's is a pass later, for it wraps tasks",
     ),
     differs(
+        "SD-06",
+        Flag("SD-06"),
+        "what is passed on while the runtime shuts down counts as the sweep's request, of which a task is told once",
+    ),
+    differs(
         "SH-11",
         Flag("SH-11"),
         "a shield or gather of tasks awaits in tasks of its own: the sweep cancels them, and so a promise behind them",

@@ -207,6 +207,8 @@ class CountedTask(asyncio.Task):
                 self.run.flag("C-11")
             elif passed:
                 self.run.note_waiting(self)
+            if passed and self.run.swept:
+                self.run.flag("SD-06")
         return noted
 
     def note_request(self, now, passed):
@@ -279,6 +281,7 @@ class Run:
         self.ends = {}
         self.order = []
         self.sweeping = False
+        self.swept = False  # all of them have got the sweep's request
         self.frozen = False
         self.loop = VirtualLoop(self, schedule)
         self.loop.set_task_factory(self.make_task)
@@ -345,6 +348,7 @@ class Run:
             self.rng.shuffle(left)
         for task in left:
             task.cancel()
+        self.swept = True
         self.loop.run_until_complete(self.wait_for_all(left))
 
     async def wait_for_all(self, left):
@@ -530,6 +534,11 @@ class Run:
         if name in self.tasks:
             self.loop.call_later(int(ms), self.tasks[name].cancel)
 
+    def is_about_to_be_cancelled(self, state):
+        """Whether the next suspension is: by a request, or a timeout that is due."""
+        limits = [scope.when() for scope, _ in state.scopes if isinstance(scope, asyncio.Timeout)]
+        return asyncio.current_task()._must_cancel or any(when is not None and when <= self.now() for when in limits)
+
     def flag_passed_at_once(self, tasks):
         """With us a request of a task to itself reaches what it awaits at its next poll: what is ready now runs before."""
         if not asyncio.current_task()._must_cancel:
@@ -624,12 +633,14 @@ class Run:
         if OLDEST and all(task.done() for task in tasks):
             self.flag("old:G-18")
         self.flag_passed_at_once(tasks)
-        self.flag_over_at_once(kind, tasks)
+        self.flag_over_at_once(state, kind, tasks)
         outer = asyncio.gather(*tasks, return_exceptions=kind == "all")
         try:
             values = await self.through_callbacks(tasks, outer)
         except BaseException:
             if getattr(outer, "_cancel_requested", False):
+                # It takes that of some child.
+                self.flag("messages")
                 self.flag_cancelled_gather(kind, tasks)
             raise
         finally:
@@ -653,12 +664,12 @@ class Run:
                 self.take([name])
         return tasks
 
-    def flag_over_at_once(self, kind, tasks):
+    def flag_over_at_once(self, state, kind, tasks):
         """The translation waits for each task in one that the gather makes: it knows of the end of one a pass later."""
         done = [task for task in tasks if task.done()]
         if kind == "first" and any(task.cancelled() or task.exception() for task in done) and self.others_are_ready():
             self.flag("G-18")
-        if len(done) == len(tasks) and asyncio.current_task()._must_cancel:
+        if len(done) == len(tasks) and self.is_about_to_be_cancelled(state):
             self.flag("G-18")
 
     def flag_cancelled_gather(self, kind, tasks):
@@ -678,7 +689,7 @@ class Run:
         members = {self.tasks[name]: name for name in names}
         if kind == "error" and self.children.intersection(names):
             self.flag("W-07")
-        if all(t.done() for t in members) and asyncio.current_task()._must_cancel:
+        if all(t.done() for t in members) and self.is_about_to_be_cancelled(state):
             self.flag("W-08")
         waiting = asyncio.wait(members, timeout=None if ms is None else int(ms), return_when=RETURN_WHEN[kind])
         done, pending = await self.through_callbacks(members, waiting)
@@ -693,7 +704,7 @@ class Run:
             return
         members = {self.tasks[name]: name for name in names}
         done = sum(task.done() for task in members)
-        if done > 1 or (done and asyncio.current_task()._must_cancel):
+        if done > 1 or (done and self.is_about_to_be_cancelled(state)):
             self.flag("AC-01")
         items = asyncio.as_completed(members, timeout=None if ms is None else int(ms))
         try:

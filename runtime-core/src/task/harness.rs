@@ -370,11 +370,11 @@ pub(crate) fn uncancel(header: &Header) -> u32 {
     let mut inner = header.cold().inner.lock();
     let left = header.state.unrequest();
     let withdrawn = if left == 0 {
-        // What was noted of its delivery is not for the next one.
+        // What was noted of its delivery is not for the next one. But it stays known: it may be on its way here through another task as well.
         (inner.tries, inner.again_for) = Default::default();
-        (inner.request.take(), inner.latest.take())
+        inner.request.take()
     } else {
-        (None, None)
+        None
     };
     drop(inner);
     drop(withdrawn);

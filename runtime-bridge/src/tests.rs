@@ -8,6 +8,7 @@ use crate::loom::{current, park};
 use crate::pool::{BlockingConfig, Job, Pool, Refusal, Shift};
 use crate::{BlockingResult, BlockingTimeout};
 use loom::sync::Notify;
+use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 use runtime_core::Promise;
 use std::sync::Arc;
@@ -116,6 +117,41 @@ fn a_submit_meets_the_shutdown() {
         closer.join().unwrap();
         ends.check(1);
         assert!(pool.has_ended());
+    });
+}
+
+/// A job that says when it has been refused.
+struct Refused(Arc<AtomicUsize>);
+
+impl Job for Refused {
+    fn run(self: Box<Self>, _shift: &Shift<'_>) {
+        unreachable!("the pool is closed");
+    }
+
+    fn refuse(self: Box<Self>, _why: &Refusal<'_>) {
+        self.0.store(1, Relaxed);
+    }
+}
+
+/// Two threads hand in functions after the end: each finds its own refused when it comes back, whoever else refuses what is queued.
+///
+/// *Found by hand:* `submit` that looks at `closed` after the send only.
+#[test]
+fn a_submit_after_the_shutdown_is_refused_at_once() {
+    model(0, || {
+        let pool = pool(1, Duration::MAX);
+        close(&pool);
+        let submit_and_look = |pool: &Arc<Pool>| {
+            let refused = Arc::new(AtomicUsize::new(0));
+            pool.submit(Box::new(Refused(Arc::clone(&refused))));
+            assert_eq!(refused.load(Relaxed), 1, "it is somebody else's matter");
+        };
+        let other = thread::spawn({
+            let pool = Arc::clone(&pool);
+            move || submit_and_look(&pool)
+        });
+        submit_and_look(&pool);
+        other.join().unwrap();
     });
 }
 

@@ -151,6 +151,7 @@ impl Shard {
 
     /// Takes up to half of the entries, not more than there is room for in `to`; gives the first, and how many are in `to`.
     fn pop(&self, to: &mut [Option<Notified>]) -> (Option<Notified>, usize) {
+        // Saves the lock.
         if self.len() == 0 {
             return (None, 0);
         }

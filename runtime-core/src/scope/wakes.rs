@@ -7,6 +7,7 @@
 use super::node::{Delivery, TRIES, Whom, path};
 use crate::loom::Mutex;
 use crate::task::error::CancelledError;
+use crate::task::harness::wake_caught;
 use std::task::Waker;
 
 /// The catchers below a scope that wait on wakers other than the scope's.
@@ -23,6 +24,8 @@ struct WakeEntries {
     untold: usize,
     /// How many were woken for a request and not polled since.
     unreached: usize,
+    /// How many threads are about to wake those whose wakers they have taken out.
+    stirring: usize,
     doubt: Doubt,
 }
 
@@ -130,15 +133,17 @@ impl WakeList {
         request.map(|Left { error, task, whom }| Delivery::late(error, task, whom))
     }
 
-    /// Wakes all to look around, without a request.
+    /// Wakes all to look around, without a request. From any thread: until it is done, a place without a waker says nothing of who is polled.
     pub(crate) fn stir(&self) {
-        self.wake_noting(|_| {});
+        self.wake_noting(|entries| entries.stirring += 1);
+        self.0.lock().stirring -= 1;
     }
 
     /// Something waits for those who hold. One of them is woken, to see whether he is polled then. If not, the code around has left him alone (in a
     /// `FuturesUnordered` that it does not look at any more), and he holds nothing up. True if another poll is needed to know; `woken` if there will be one anyway.
     pub(crate) fn ask_a_holder(&self, woken: bool) -> bool {
         let mut entries = self.0.lock();
+        let woken = woken || entries.stirring > 0;
         entries.doubt.count_poll(woken);
         let asking = std::mem::take(&mut entries.doubt.asking);
         let next = match entries.answer(asking, woken) {
@@ -167,7 +172,7 @@ impl WakeList {
             entries.slots.iter_mut().flatten().filter_map(|entry| entry.waker.take()).collect()
         };
         for waker in wakers {
-            waker.wake();
+            wake_caught(waker);
         }
     }
 

@@ -181,8 +181,8 @@ impl CancelledError {
     /// A cancellation of which all copies are one request.
     ///
     /// Who cancels several tasks at once makes it so, and gives each of them a copy with
-    /// [`cancel_by`](crate::TaskRef::cancel_by): a task that then gets it once more from another one of them, which awaits it, counts that,
-    /// but does not have it delivered a second time.
+    /// [`cancel_by`](crate::TaskRef::cancel_by): a task that then gets it once more from another one of them, which awaits it, neither
+    /// counts that nor has it delivered a second time.
     ///
     /// # Examples
     ///

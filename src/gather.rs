@@ -3,7 +3,9 @@
 use crate::child::create_child;
 use crate::task_set::TaskSet;
 use pin_project_lite::pin_project;
-use runtime_core::{CancelledError, Intercept, Intercepted, Task, TaskError, awaiting_via, intercept};
+use runtime_core::{
+    CancelledError, Intercept, Intercepted, RingProbe, Task, TaskError, TaskRef, awaiting_via, intercept,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -145,6 +147,8 @@ pub trait Children: Unpin {
     fn take_failure(&mut self, place: usize) -> TaskError;
     /// Passes a request on to those that have not ended.
     fn cancel(&mut self, request: &CancelledError);
+    /// Those that have not ended.
+    fn running(&mut self) -> Vec<TaskRef>;
     /// Lets all go on by themselves; their failures are of no interest any more.
     fn let_go(self);
     /// Takes all outcomes; all have ended.
@@ -193,13 +197,15 @@ pub(crate) struct Ends<C: Children> {
     first: Option<usize>,
     /// A request was passed on: all are waited for.
     cancelled: bool,
+    /// They may await the task that waits here (T-12).
+    ring: RingProbe,
 }
 
 /// Passes a request on to the children.
 pub(crate) type Handler<C> = fn(Pin<&mut Ends<C>>, &CancelledError);
 
 fn wait_for_ends<C: Children>(children: C, failed: fn(&mut C, usize) -> bool) -> Intercept<Ends<C>, Handler<C>> {
-    let ends = Ends { children: Some(children), failed, first: None, cancelled: false };
+    let ends = Ends { children: Some(children), failed, first: None, cancelled: false, ring: RingProbe::default() };
     let handler: Handler<C> = |mut ends, request| {
         ends.cancelled = true;
         if let Some(children) = &mut ends.children {
@@ -215,6 +221,9 @@ impl<C: Children> Future for Ends<C> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let children = this.children.as_mut().expect("polled after completion");
+        if this.cancelled {
+            this.ring.pass_on(|| children.running());
+        }
         loop {
             match awaiting_via(cx, "gather", |cx| children.poll_next_done(cx)) {
                 Poll::Pending => return Poll::Pending,
@@ -459,6 +468,10 @@ impl<T> Children for TaskVec<T> {
         self.tasks.cancel(request);
     }
 
+    fn running(&mut self) -> Vec<TaskRef> {
+        self.tasks.running()
+    }
+
     fn let_go(mut self) {
         let (ended, running) = self.tasks.split();
         ended.into_iter().chain(running).for_each(Task::forgive);
@@ -595,6 +608,10 @@ macro_rules! tuple {
 
             fn cancel(&mut self, request: &CancelledError) {
                 $(self.tasks.$place.cancel_by(request);)+
+            }
+
+            fn running(&mut self) -> Vec<TaskRef> {
+                vec![$(self.tasks.$place.task_ref()),+]
             }
 
             fn let_go(self) {

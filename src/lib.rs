@@ -130,7 +130,7 @@
 //! | look around | [`current_task`], [`all_tasks`], [`Handle::metrics`], [`Handle::set_exception_handler`] |
 //! | see where everything is | [`call_graph`], [`TaskRef::stack`], [`print_call_graph`], [`Handle::call_graph_with_stacks`] |
 //! | test | [`#[test]`](macro@test), with virtual time and seeds; [`testing`] |
-//! | write a combinator of one's own | [`intercept`], [`cancel_when`]; the vocabulary itself uses no more |
+//! | write a combinator of one's own | [`intercept`], [`cancel_when`], [`RingProbe`]; the vocabulary itself uses no more |
 //!
 //! # What it does not do
 //!
@@ -180,7 +180,7 @@ pub use runtime_core::{CallHandle, Handle, OutsidePause, OutsideWork, all_tasks,
 pub use runtime_core::{CallbackId, Task, TaskBuilder, TaskId, TaskRef, Wait, create_task, spawn};
 pub use runtime_core::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 pub use runtime_core::{CancelledError, InvalidStateError, PanicError, TaskError};
-pub use runtime_core::{CatchCancelled, Intercept, Intercepted, catch_cancelled, intercept};
+pub use runtime_core::{CatchCancelled, Intercept, Intercepted, RingProbe, catch_cancelled, intercept};
 pub use runtime_core::{Config, Engine, Extension};
 pub use runtime_core::{Context, ContextVar, Token};
 pub use runtime_core::{Sleep, YieldNow, sleep, sleep_until, yield_now};

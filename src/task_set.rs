@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use runtime_core::{CancelledError, Task, TaskId, awaiting_tasks};
+use runtime_core::{CancelledError, Task, TaskId, TaskRef, awaiting_tasks};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -132,6 +132,11 @@ impl<K: TaskLike> TaskSet<K> {
             }
         }
         any
+    }
+
+    /// Those that have not ended.
+    pub(crate) fn running(&mut self) -> Vec<TaskRef> {
+        self.running.iter_mut().filter_map(|ended| ended.task.as_mut().map(|task| task.task().task_ref())).collect()
     }
 
     /// Borrowed tasks outlive the wait for them.

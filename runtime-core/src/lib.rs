@@ -48,7 +48,7 @@ pub use scope::{
     intercept,
 };
 pub use task::{
-    CallbackId, CancelledError, InvalidStateError, PanicError, Promise, Task, TaskBuilder, TaskError, TaskId, TaskRef,
-    Wait, create_task, spawn,
+    CallbackId, CancelledError, InvalidStateError, PanicError, Promise, RingProbe, Task, TaskBuilder, TaskError,
+    TaskId, TaskRef, Wait, create_task, spawn,
 };
 pub use time::{Sleep, YieldNow, sleep, sleep_until, yield_now};

@@ -23,8 +23,8 @@ use crate::catch_panic::CatchPanic;
 use crate::exception_group::{ExceptionGroup, Failure};
 use child::Child;
 use runtime_core::{
-    CancelledError, ExceptionContext, Handle, PanicError, Task, TaskBuilder, TaskId, TaskRef, awaiting_tasks,
-    cancel_when, catch_cancelled, current_task, intercept,
+    CancelledError, ExceptionContext, Handle, PanicError, RingProbe, Task, TaskBuilder, TaskId, TaskRef,
+    awaiting_tasks, cancel_when, catch_cancelled, current_task, intercept,
 };
 use state::{Aborted, Shared, Starting};
 use std::convert::Infallible;
@@ -345,7 +345,11 @@ impl<E: Send + 'static> TaskGroup<E> {
     ///
     /// The wait of an aborting group holds from the beginning: what unwinds in another branch of a `join!` must not drop it.
     async fn wait_for_children(&self, request: Option<CancelledError>) -> Option<CancelledError> {
+        let mut ring = RingProbe::default();
         let no_child = std::future::poll_fn(|cx| {
+            if self.shared.is_aborting() {
+                ring.pass_on(|| self.shared.told());
+            }
             awaiting_tasks(cx, "group", &mut (), |()| self.shared.children(), |(), cx| self.shared.poll_no_child(cx))
         });
         let told = intercept(no_child, |_, request| self.abort_by(request)).holding(self.shared.is_aborting()).await;

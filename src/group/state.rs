@@ -122,6 +122,11 @@ impl<E> Shared<E> {
         children
     }
 
+    /// The children themselves, for an aborting group.
+    pub(super) fn told(&self) -> Vec<TaskRef> {
+        self.state.lock().children.values().cloned().collect()
+    }
+
     pub(super) fn poll_no_child(&self, cx: &mut Context<'_>) -> Poll<()> {
         let fresh = cx.waker().clone();
         let mut state = self.state.lock();

@@ -729,6 +729,9 @@ impl<T> Drop for Task<T> {
         if !self.mark.is_blank() {
             self.mark = Mark::default();
         }
+        if self.awaiting.as_ref().is_some_and(|awaiting| awaiting.sent.is_some()) {
+            harness::leave_ring(&self.task);
+        }
         // SAFETY: this is the typed handle, and it goes once; `ManuallyDrop` keeps its reference from being given back again.
         unsafe { harness::drop_join(&self.task) };
     }

@@ -5,7 +5,7 @@ use super::cell::{self, Header};
 use super::cold::{ColdInner, Draining, Latest};
 use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
 use super::handle::{Ended, TaskRef};
-use super::ring::{Next, Probe, Sent};
+use super::ring::{Next, Number, Probe, Sent, Way};
 use super::state::{self, BeginPoll, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
@@ -322,18 +322,38 @@ pub(crate) fn look_round(to: &TaskRef, sent: &mut Option<Sent>) -> bool {
         return false;
     }
     let came = probe_of(&current);
-    // Nobody else sends it numbers: it has one handle, which is the caller's.
-    match came.next(&probe_of(to), sent) {
-        Next::Wait => {}
-        Next::Send(number) => {
-            let has_news = to.header().cold().inner.lock().probe.come(number);
-            if has_news {
-                wake_all(to);
-            }
-        }
-        Next::ComeRound => return true,
+    let mut inner = to.header().cold().inner.lock();
+    let next = came.next(&inner.probe, sent);
+    let has_news = matches!(next, Next::Send(number, round) if inner.probe.come(number, round, Way::Handle));
+    drop(inner);
+    if has_news {
+        wake_all(to);
     }
-    false
+    next == Next::ComeRound
+}
+
+/// What has come to the running task, and a wait for several others in it that has `sent` something before has to tell them.
+pub(crate) fn came_round_to_send_on(sent: &mut Option<Sent>) -> Option<(Number, u8)> {
+    probe_of(&*current::task()?).send_on(sent)
+}
+
+/// A wait for several tasks, this one among them, sends on what came to its own.
+pub(crate) fn send_round(to: &TaskRef, number: Number, round: u8) {
+    if to.done() || to.header().kind().is_promise() {
+        return;
+    }
+    let has_news = to.header().cold().inner.lock().probe.come(number, round, Way::Group);
+    if has_news {
+        wake_all(to);
+    }
+}
+
+/// The handle of a task goes that an await has sent something through.
+pub(crate) fn leave_ring(to: &TaskRef) {
+    let lost = to.header().cold_if_any().is_some_and(|cold| cold.inner.lock().probe.lose_handle());
+    if lost && !to.done() {
+        wake_all(to);
+    }
 }
 
 fn probe_of(task: &TaskRef) -> Probe {

@@ -54,6 +54,7 @@ pub use builder::{TaskBuilder, create_task, spawn};
 pub use error::{CancelledError, InvalidStateError, PanicError, TaskError};
 pub use handle::{CallbackId, Task, TaskId, TaskRef, Wait};
 pub use promise::Promise;
+pub use ring::RingProbe;
 
 use cell::Header;
 use std::ptr::NonNull;

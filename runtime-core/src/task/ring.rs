@@ -13,8 +13,12 @@
 //!    passes it on the second time only if it has done so the first time. When it has come round again, all these awaits were there together when it came
 //!    round first, and that was a ring.
 //!
-//! Groups and gathers, which have several tasks each and may meet, send none.
+//! A group or a gather that aborts waits for **all** of its children: what comes to its task goes on to each of them. It makes no numbers, for it must not end before
+//! they have; in each ring there is an await as well, which does. A group is a second way to those of its children that others await, against (2). So nothing goes that way
+//! once something has come through the child's handle. (So a ring by that way is not found if the one who awaits the child is not part of it.) When the handle is dropped, the awaits in the child begin anew (their *epoch* is over): what they had sent may have
+//! come back by the way that was closed.
 
+use super::{TaskRef, harness};
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -32,8 +36,21 @@ pub(crate) struct Number {
 pub(crate) struct Probe {
     /// The greatest.
     number: Number,
-    /// How often that one has come.
-    times: u32,
+    /// On which of its rounds: the first, or the second.
+    round: u8,
+    /// Something has come through the task's handle, which is still there.
+    by_handle: bool,
+    /// How often the handle was dropped: what was sent before that counts no more.
+    epoch: u8,
+}
+
+/// By which way a number comes to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Its handle is awaited.
+    Handle,
+    /// A group, or a gather, waits for it.
+    Group,
 }
 
 /// What an await has sent.
@@ -43,14 +60,17 @@ pub(crate) struct Sent {
     /// It has made it.
     own: bool,
     /// How often.
-    times: u32,
+    times: u8,
+    /// The epoch of its task.
+    epoch: u8,
 }
 
 /// What an await does that waits for what it has passed a request to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Wait,
-    Send(Number),
+    /// For the first, or for the second time.
+    Send(Number, u8),
     /// It is part of a ring.
     ComeRound,
 }
@@ -66,28 +86,38 @@ impl Number {
 }
 
 impl Probe {
-    /// A number has come; true if the awaits in the task have to look.
+    /// A number has come on this round; true if the awaits in the task have to look.
     #[must_use]
-    pub(crate) fn come(&mut self, number: Number) -> bool {
-        if number < self.number {
+    pub(crate) fn come(&mut self, number: Number, round: u8, way: Way) -> bool {
+        let known = if round == 1 { number <= self.number } else { (number, round) != (self.number, self.round + 1) };
+        if known || self.by_handle && way == Way::Group {
             return false;
         }
-        self.times = if number == self.number { self.times.saturating_add(1) } else { 1 };
-        self.number = number;
+        let by_handle = self.by_handle || way == Way::Handle;
+        *self = Self { number, round, by_handle, ..*self };
         true
+    }
+
+    /// The handle has gone; true if the awaits in the task have to look.
+    #[must_use]
+    pub(crate) fn lose_handle(&mut self) -> bool {
+        let lost = std::mem::take(&mut self.by_handle);
+        self.epoch = self.epoch.wrapping_add(u8::from(lost));
+        lost
     }
 
     /// What comes next for an await in the task with this, that has `sent` something to the one with `to`, or nothing yet.
     pub(crate) fn next(&self, to: &Self, sent: &mut Option<Sent>) -> Next {
-        let Some(before) = sent.as_mut().filter(|sent| self.number <= sent.number) else {
-            return Next::Send(self.send_greater(to, sent));
+        let still = |sent: &&mut Sent| self.number <= sent.number && self.epoch == sent.epoch;
+        let Some(before) = sent.as_mut().filter(still) else {
+            return Next::Send(self.send_greater(to, sent), 1);
         };
         let awaited = if before.own { before.times } else { before.times + 1 };
         match () {
-            () if self.number < before.number || self.times < awaited => Next::Wait,
+            () if self.number < before.number || self.round < awaited => Next::Wait,
             () if before.times == 1 => {
                 before.times = 2;
-                Next::Send(before.number)
+                Next::Send(before.number, 2)
             }
             () if before.own => Next::ComeRound,
             () => Next::Wait,
@@ -96,16 +126,84 @@ impl Probe {
 
     /// What has come, if that counts more than what came to the other one, and (3) is on its first round; or a new number.
     fn send_greater(&self, to: &Self, sent: &mut Option<Sent>) -> Number {
-        let own = self.times != 1 || self.number <= to.number;
+        let own = self.round != 1 || self.number <= to.number;
         let number = if own { self.number.greater_than(to.number) } else { self.number };
-        *sent = Some(Sent { number, own, times: 1 });
+        *sent = Some(Sent { number, own, times: 1, epoch: self.epoch });
         number
+    }
+
+    /// What a wait for several tasks sends on, and on which round, when it has `sent` something before, or nothing yet.
+    pub(crate) fn send_on(&self, sent: &mut Option<Sent>) -> Option<(Number, u8)> {
+        let times = sent.filter(|sent| sent.number == self.number).map_or(0, |sent| sent.times);
+        if self.round != times + 1 {
+            return None;
+        }
+        *sent = Some(Sent { number: self.number, own: false, times: self.round, epoch: self.epoch });
+        Some((self.number, self.round))
+    }
+}
+
+/// For combinators that wait for several tasks: finds out whether these await the running task in turn, in a ring that would never end.
+///
+/// Tasks that await each other in a ring and are cancelled end, for each await looks for such rings, and one of them gives up. An await of one's own that waits for
+/// several tasks ([`intercept`](crate::intercept) with [`poll_done`](crate::Task::poll_done)) may be part of a ring as well. It need not give up, but has to let the
+/// others look past it.
+///
+/// # Examples
+///
+/// ```
+/// use runtime_core::{Promise, RingProbe, Task, create_task, intercept, testing, yield_now};
+/// use std::future::poll_fn;
+///
+/// /// Waits for both; a request is passed on to both.
+/// async fn both(mut tasks: [Task<()>; 2]) {
+///     let refs = [0, 1].map(|place| tasks[place].task_ref());
+///     let (mut ring, mut told) = (RingProbe::default(), false);
+///     let wait = poll_fn(|cx| {
+///         ring.pass_on(|| refs.clone());
+///         let [one, two] = &mut tasks;
+///         let (one, two) = (one.poll_done(cx), two.poll_done(cx));
+///         std::task::ready!(one);
+///         two
+///     });
+///     intercept(wait, |_, request| refs.iter().for_each(|task| drop(task.cancel_by(request)))).await.reraise().await
+/// }
+///
+/// testing::block_on(async {
+///     let (close, closed) = Promise::<Task<()>>::new();
+///     let asks_back = create_task(async move {
+///         let outer = closed.await.unwrap();
+///         outer.await.unwrap();
+///     });
+///     let outer = create_task(both([asks_back, create_task(std::future::pending())]));
+///     let outer_ref = outer.task_ref();
+///     close.set_result(outer).ok().unwrap();
+///     yield_now().await;
+///     outer_ref.cancel();
+///     outer_ref.wait().await;
+///     assert!(outer_ref.cancelled());
+/// });
+/// ```
+#[derive(Debug, Default)]
+pub struct RingProbe(Option<Sent>);
+
+impl RingProbe {
+    /// To be called at each poll of the wait once a request was passed on to the tasks. These are asked for only when there is something to tell them: those that have not
+    /// ended, and that the wait cannot end without.
+    pub fn pass_on<I: IntoIterator<Item = TaskRef>>(&mut self, tasks: impl FnOnce() -> I) {
+        if let Some((number, round)) = harness::came_round_to_send_on(&mut self.0) {
+            tasks().into_iter().for_each(|task| harness::send_round(&task, number, round));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn comes(probe: &mut Probe, number: Number, round: u8) -> bool {
+        probe.come(number, round, Way::Handle)
+    }
 
     /// A ring of so many tasks that all wait, each awaiting the next one; asked in this `order`. How many numbers were sent until one has come round.
     fn rounds_of(order: &[usize]) -> usize {
@@ -118,9 +216,9 @@ mod tests {
             let to = (task + 1) % length;
             match probes[task].next(&probes[to], &mut sent[task]) {
                 Next::Wait => {}
-                Next::Send(number) => {
+                Next::Send(number, round) => {
                     steps += 1;
-                    if probes[to].come(number) && sent[to].is_some() {
+                    if probes[to].come(number, round, Way::Handle) && sent[to].is_some() {
                         queue.push_back(to);
                     }
                 }
@@ -151,35 +249,35 @@ mod tests {
         let mut before = Number::default();
         for round in 0..3 {
             let mut sent = None;
-            let Next::Send(number) = probe.next(&to, &mut sent) else { panic!("{round}") };
+            let Next::Send(number, 1) = probe.next(&to, &mut sent) else { panic!("{round}") };
             assert!(number > before);
-            assert!(to.come(number), "{round}");
+            assert!(to.come(number, 1, Way::Handle), "{round}");
             before = number;
             // What was sent before is not sent on for the first time.
-            assert!(probe.come(number));
+            assert!(probe.come(number, 1, Way::Handle));
         }
     }
 
     #[test]
     fn what_is_on_its_second_round_is_not_sent_on_by_who_has_not_sent_it_before() {
         let mut maker = None;
-        let Next::Send(number) = Probe::default().next(&Probe::default(), &mut maker) else { panic!() };
+        let Next::Send(number, 1) = Probe::default().next(&Probe::default(), &mut maker) else { panic!() };
         let mut probe = Probe::default();
-        assert!(probe.come(number) && probe.come(number));
+        assert!(comes(&mut probe, number, 1) && comes(&mut probe, number, 2));
         let mut late = None;
-        assert_ne!(probe.next(&Probe::default(), &mut late), Next::Send(number));
+        assert!(matches!(probe.next(&Probe::default(), &mut late), Next::Send(other, 1) if other != number));
     }
 
     #[test]
     fn another_await_of_the_task_does_not_end_by_what_has_come_round() {
         let (mut probe, one, other) = (Probe::default(), Probe::default(), Probe::default());
         let (mut maker, mut beside) = (None, None);
-        let Next::Send(number) = probe.next(&one, &mut maker) else { panic!() };
-        assert!(matches!(probe.next(&other, &mut beside), Next::Send(_)));
-        assert!(probe.come(number));
-        assert_eq!(probe.next(&one, &mut maker), Next::Send(number));
+        let Next::Send(number, 1) = probe.next(&one, &mut maker) else { panic!() };
+        assert!(matches!(probe.next(&other, &mut beside), Next::Send(..)));
+        assert!(comes(&mut probe, number, 1));
+        assert_eq!(probe.next(&one, &mut maker), Next::Send(number, 2));
         let _ = probe.next(&other, &mut beside);
-        assert!(probe.come(number));
+        assert!(comes(&mut probe, number, 2));
         assert_eq!(probe.next(&one, &mut maker), Next::ComeRound);
         assert_ne!(probe.next(&other, &mut beside), Next::ComeRound);
     }
@@ -187,26 +285,73 @@ mod tests {
     #[test]
     fn what_counts_less_than_what_came_before_changes_nothing() {
         let (mut one, mut other) = (None, None);
-        let Next::Send(less) = Probe::default().next(&Probe::default(), &mut one) else { panic!() };
+        let Next::Send(less, 1) = Probe::default().next(&Probe::default(), &mut one) else { panic!() };
         let mut asked = Probe::default();
-        assert!(asked.come(less));
-        let Next::Send(more) = Probe::default().next(&asked, &mut other) else { panic!() };
-        assert!(asked.come(more));
+        assert!(comes(&mut asked, less, 1));
+        let Next::Send(more, 1) = Probe::default().next(&asked, &mut other) else { panic!() };
+        assert!(comes(&mut asked, more, 1));
         let before = asked;
-        assert!(!asked.come(less));
+        assert!(!comes(&mut asked, less, 1) && !comes(&mut asked, less, 2));
         assert_eq!(asked, before);
     }
 
     #[test]
     fn what_was_sent_on_is_sent_on_again_when_it_has_come_again() {
         let (to, mut maker, mut passes_on) = (Probe::default(), None, None);
-        let Next::Send(number) = Probe::default().next(&to, &mut maker) else { panic!() };
+        let Next::Send(number, 1) = Probe::default().next(&to, &mut maker) else { panic!() };
         let mut probe = Probe::default();
-        assert!(probe.come(number));
-        assert_eq!(probe.next(&to, &mut passes_on), Next::Send(number));
+        assert!(comes(&mut probe, number, 1));
+        assert_eq!(probe.next(&to, &mut passes_on), Next::Send(number, 1));
         assert_eq!(probe.next(&to, &mut passes_on), Next::Wait, "woken for something else");
-        assert!(probe.come(number));
-        assert_eq!(probe.next(&to, &mut passes_on), Next::Send(number));
+        assert!(comes(&mut probe, number, 2));
+        assert_eq!(probe.next(&to, &mut passes_on), Next::Send(number, 2));
         assert_eq!(probe.next(&to, &mut passes_on), Next::Wait);
+    }
+
+    #[test]
+    fn a_number_comes_round_a_ring_in_which_some_wait_for_several() {
+        // The first awaits; the second is a group's task, and sends on to its child, which awaits the first.
+        let (mut awaits, mut group, mut child) = (Probe::default(), Probe::default(), Probe::default());
+        let (mut sent, mut sent_on, mut sent_back) = (None, None, None);
+        assert_eq!(group.send_on(&mut sent_on), None, "nothing has come");
+        let Next::Send(number, 1) = awaits.next(&group, &mut sent) else { panic!() };
+        for round in [1, 2] {
+            assert!(comes(&mut group, number, round));
+            assert_eq!(group.send_on(&mut sent_on), Some((number, round)));
+            assert_eq!(group.send_on(&mut sent_on), None);
+            assert!(child.come(number, round, Way::Group));
+            assert_eq!(child.next(&awaits, &mut sent_back), Next::Send(number, round));
+            assert!(comes(&mut awaits, number, round));
+            let next = awaits.next(&group, &mut sent);
+            assert_eq!(next, if round == 1 { Next::Send(number, 2) } else { Next::ComeRound });
+        }
+    }
+
+    #[test]
+    fn what_is_on_its_second_round_is_not_sent_on_by_a_wait_that_has_begun_since() {
+        let mut maker = None;
+        let Next::Send(number, 1) = Probe::default().next(&Probe::default(), &mut maker) else { panic!() };
+        let mut group = Probe::default();
+        assert!(comes(&mut group, number, 1) && comes(&mut group, number, 2));
+        assert_eq!(group.send_on(&mut None), None);
+    }
+
+    #[test]
+    fn a_group_sends_nothing_to_a_child_that_is_awaited() {
+        let (mut child, mut to, mut maker, mut sent) = (Probe::default(), Probe::default(), None, None);
+        let Next::Send(number, 1) = Probe::default().next(&child, &mut maker) else { panic!() };
+        assert!(comes(&mut child, number, 1));
+        assert_eq!(child.next(&to, &mut sent), Next::Send(number, 1));
+        assert!(comes(&mut to, number, 1));
+        let Next::Send(greater, 1) = child.next(&child, &mut None) else { panic!() };
+        assert!(!child.come(greater, 1, Way::Group));
+        // Then it begins anew.
+        assert!(child.lose_handle());
+        assert!(!child.lose_handle());
+        let Next::Send(own, 1) = child.next(&to, &mut sent) else { panic!() };
+        assert!(own > number);
+        assert_eq!(child.next(&to, &mut sent), Next::Wait);
+        assert!(child.come(own, 1, Way::Group));
+        assert_eq!(child.next(&to, &mut sent), Next::Send(own, 2));
     }
 }

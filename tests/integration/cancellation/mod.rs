@@ -7,6 +7,7 @@ mod chains;
 mod combinators;
 mod drops;
 mod panics;
+mod rings;
 mod rows;
 mod rules;
 mod structured;

@@ -638,6 +638,7 @@ class Run:
         try:
             values = await self.through_callbacks(tasks, outer)
         except BaseException:
+            self.flag_failed_together(kind, tasks)
             if getattr(outer, "_cancel_requested", False):
                 # It takes that of some child.
                 self.flag("messages")
@@ -670,6 +671,16 @@ class Run:
         if kind == "first" and any(task.cancelled() or task.exception() for task in done) and self.others_are_ready():
             self.flag("G-18")
         if len(done) == len(tasks) and self.is_about_to_be_cancelled(state):
+            self.flag("G-18")
+        promises = any(not isinstance(task, asyncio.Task) and not task.done() for task in tasks)
+        if promises and asyncio.current_task()._must_cancel and self.others_are_ready():
+            # The request goes to that task first.
+            self.flag("C-11")
+
+    def flag_failed_together(self, kind, tasks):
+        """As above: of a task that was there before, and a new one, the gather knows of the end of the new one first."""
+        failed = [t for t in tasks if t.done() and (t.cancelled() or t.exception()) and self.ends.get(self.names[t], self.now()) == self.now()]
+        if kind == "first" and len(failed) > 1:
             self.flag("G-18")
 
     def flag_cancelled_gather(self, kind, tasks):
@@ -871,8 +882,8 @@ def is_ready(task):
 
 
 def was_asked(task, now):
-    """Whether a request came to the task at this instant that it has not been told of."""
-    return isinstance(task, CountedTask) and task._must_cancel and task.last is not None and task.last[0] == now
+    """Whether a request came to the task at this instant."""
+    return isinstance(task, CountedTask) and not task.done() and task.last is not None and task.last[0] == now
 
 
 def count_of(task):

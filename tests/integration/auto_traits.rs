@@ -91,6 +91,7 @@ fn auto_traits_of_all_public_types() {
         Promise<u8>: true true true true;
         Promise<Rc<u8>>: false false true true;
         ReturnWhen: true true true true;
+        RingProbe: true true true true;
         Runner: true true true false;
         RunnerBuilder: true true true true;
         Scoped: true true true false;

@@ -415,15 +415,20 @@ fn rule_8_a_group_whose_body_is_in_a_handler_is_told_when_another_branch_unwinds
     everywhere(async || {
         let ended = Arc::new(AtomicUsize::new(0));
         let count = ended.clone();
+        let (sent, child_begun) = signal();
         let task = begun(async move {
             let group = TaskGroup::run(async |group| {
                 let _ = catch_cancelled(forever()).await;
                 // The request is over for this branch; only now there is somebody to wait for.
-                group.create_task(cleans_up(count));
+                group.create_task(async {
+                    send(sent);
+                    cleans_up(count).await
+                });
                 forever().await;
             });
             let quick = async {
                 let error = catch_cancelled(forever()).await.unwrap_err();
+                received(child_begun).await;
                 passes(20).await;
                 let_go(error).await;
             };

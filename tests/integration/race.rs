@@ -1,6 +1,6 @@
 //! Row A-06: `race` and `staggered_race`.
 
-use crate::support::{Count, Log, begun, cancellation, everywhere, exact, forever, ms, passes};
+use crate::support::{Count, Log, begun, cancellation, everywhere, exact, forever, ms, passes, received, send, signal};
 use futures::FutureExt;
 use runtime::{CancelledError, Handle, catch_cancelled, create_task, current_task, race, sleep, staggered_race};
 use std::future::{Ready, ready};
@@ -193,8 +193,10 @@ fn rule_8_what_unwinds_beside_a_race_drops_the_contenders_but_for_the_tasks_they
         let [handled, ended] = [Count::default(), Count::default()];
         let (inside, cleaned) = (handled.clone(), ended.clone());
         let cancelled = create_task(async move {
+            let (begins, has_begun) = signal();
             let waits = async {
                 create_task(async move {
+                    send(begins);
                     let error = catch_cancelled(forever()).await.unwrap_err();
                     passes(3).await;
                     cleaned.add();
@@ -209,7 +211,7 @@ fn rule_8_what_unwinds_beside_a_race_drops_the_contenders_but_for_the_tasks_they
                 error.reraise().await
             };
             let unwinds = async {
-                passes(20).await;
+                received(has_begun).await;
                 CancelledError::new("over").reraise().await
             };
             let contenders: [Pin<Box<dyn Future<Output = bool> + Send>>; 2] = [Box::pin(waits), Box::pin(handles)];

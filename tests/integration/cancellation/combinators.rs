@@ -394,15 +394,31 @@ async fn cleans_up(ended: Arc<AtomicUsize>) {
 fn rule_9_what_unwinds_in_one_branch_is_told_to_those_who_wait_in_another() {
     everywhere(async || {
         let ended = Arc::new(AtomicUsize::new(0));
-        let count = ended.clone();
+        let begins = Count::default();
+        let cleans_up = {
+            let (ended, begins) = (ended.clone(), begins.clone());
+            move || {
+                begins.add();
+                cleans_up(ended.clone())
+            }
+        };
         let task = create_task(async move {
             let group = TaskGroup::run(async |group| {
-                group.create_task(cleans_up(count.clone()));
+                let cleans_up = cleans_up.clone();
+                group.create_task(async move { cleans_up().await });
                 forever().await;
             });
-            let children = gather([cleans_up(count.clone())]);
-            let awaited = create_task(cleans_up(count.clone()));
-            futures::join!(unwinds_after(20), group, children, awaited).0
+            let child = cleans_up.clone();
+            let children = gather([async move { child().await }]);
+            let awaited = cleans_up.clone();
+            let awaited = create_task(async move { awaited().await });
+            let unwinds = async {
+                while begins.get() < 3 {
+                    yield_now().await;
+                }
+                let_go(CancelledError::new("from here")).await;
+            };
+            futures::join!(unwinds, group, children, awaited).0
         });
         let error = cancellation(task.await);
         assert_eq!(error.message(), Some("from here"));

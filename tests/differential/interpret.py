@@ -551,7 +551,7 @@ class Run:
     def flag_failed_children(self, names):
         """A request was passed on to a child that failed: with us it has ended cancelled, and its group has the error."""
         for task in map(self.tasks.get, self.children.intersection(names)):
-            if task.done() and not task.cancelled() and task.exception() and task.cancelling():
+            if task.done() and not task.cancelled() and task.exception() and task.requests:
                 self.flag("TG-16")
 
     async def through_callbacks(self, tasks, future):

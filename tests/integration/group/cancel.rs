@@ -206,7 +206,8 @@ fn tg_38_an_eager_child_that_cancels_the_group_and_is_awaited_by_the_body_is_can
             Ok(child.await.is_ok())
         })
         .await;
-        assert!(result.unwrap_err().is_empty());
+        // On another worker the child may have ended before the body looks.
+        assert!(result.map_or_else(|errors| errors.is_empty(), |was_ok| !was_ok));
         assert_eq!(
             log.take(),
             ["1 None"],

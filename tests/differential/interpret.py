@@ -198,6 +198,10 @@ class CountedTask(asyncio.Task):
         CountedTask.passing += 1
         try:
             noted = super().cancel(msg)
+        except RecursionError:
+            # It went round a cycle of tasks.
+            self.run.flag("T-12")
+            raise
         finally:
             CountedTask.passing -= 1
         if noted and self.run is not None:
@@ -314,8 +318,15 @@ class Run:
             self.sweep(mode)
         except Deadlock:
             self.flag("deadlock")
+        except RecursionError:
+            # The sweep's request; flagged where it came round.
+            pass
         self.freeze()
-        self.abandon()
+        try:
+            self.abandon()
+        except RecursionError:
+            # Nobody can end them.
+            pass
         self.loop.close()
 
     async def supervise(self, mode, body):
@@ -572,7 +583,11 @@ class Run:
     def is_being_told(self, task):
         """Whether something that the task waits for has ended at this instant: with us it has been woken."""
         tasks = self.waiting.get(task, ())
-        return any(t.done() and self.ends.get(self.names[t], self.now()) == self.now() for t in tasks)
+        return any(map(self.has_ended_now, tasks))
+
+    def has_ended_now(self, task):
+        """Whether a task has ended at this instant; that of just now may not have been noted yet."""
+        return task.done() and self.ends.get(self.names[task], self.now()) == self.now()
 
     def others_are_ready(self):
         """Whether it can be seen that the running task suspends here."""
@@ -667,10 +682,9 @@ class Run:
 
     def flag_over_at_once(self, state, kind, tasks):
         """The translation waits for each task in one that the gather makes: it knows of the end of one a pass later."""
-        done = [task for task in tasks if task.done()]
-        if kind == "first" and any(task.cancelled() or task.exception() for task in done) and self.others_are_ready():
+        if kind == "first" and any(map(has_failed, tasks)) and self.others_are_ready():
             self.flag("G-18")
-        if len(done) == len(tasks) and self.is_about_to_be_cancelled(state):
+        if all(task.done() for task in tasks) and self.is_about_to_be_cancelled(state):
             self.flag("G-18")
         promises = any(not isinstance(task, asyncio.Task) and not task.done() for task in tasks)
         if promises and asyncio.current_task()._must_cancel and self.others_are_ready():
@@ -679,7 +693,7 @@ class Run:
 
     def flag_failed_together(self, kind, tasks):
         """As above: of a task that was there before, and a new one, the gather knows of the end of the new one first."""
-        failed = [t for t in tasks if t.done() and (t.cancelled() or t.exception()) and self.ends.get(self.names[t], self.now()) == self.now()]
+        failed = [task for task in tasks if has_failed(task) and self.has_ended_now(task)]
         if kind == "first" and len(failed) > 1:
             self.flag("G-18")
 
@@ -881,6 +895,11 @@ def is_ready(task):
     return has_step(task) or (task._fut_waiter is not None and is_ready(task._fut_waiter))
 
 
+def has_failed(task):
+    """Whether a task has ended otherwise than with a value."""
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
 def was_asked(task, now):
     """Whether a request came to the task at this instant."""
     return isinstance(task, CountedTask) and not task.done() and task.last is not None and task.last[0] == now
@@ -895,11 +914,7 @@ def count_of(task):
 
 def run_once(program, schedule):
     run = Run(schedule)
-    try:
-        run.execute(program)
-    except RecursionError:
-        # A request went round a cycle of tasks.
-        run.flag("T-12")
+    run.execute(program)
     return run
 
 

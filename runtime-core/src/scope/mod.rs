@@ -60,7 +60,7 @@ pub use catch::{CatchCancelled, Intercept, Intercepted, catch_cancelled, interce
 #[cfg(all(test, loom))]
 pub(crate) use node::Delivery;
 pub(crate) use node::with_frame;
-pub(crate) use node::{Frame, Mark, RootPoll, Whom, path, poll_root};
+pub(crate) use node::{Frame, Mark, RootPoll, Whom, path, poll_root, scope_requests, withdraw};
 pub(crate) use wakes::WakeList;
 pub use when::{CancelScope, CancelWhen, Scoped, Trigger, cancel_when};
 
@@ -188,14 +188,4 @@ pub(crate) fn take_delivery(mark: &Mark, told: bool) -> Option<(CancelledError, 
     let incoming = mark.incoming();
     let delivery = incoming.get().filter(|delivery| delivery.is_for(catcher));
     delivery.map(|delivery| (delivery.take(), delivery.task()))
-}
-
-/// No request is left: takes back what the running code has made pending again ([`CancelledError::redeliver`]) in the scopes around it.
-pub(crate) fn withdraw() {
-    node::withdraw();
-}
-
-/// The requests of the scopes around the running code, without the task's own.
-pub(crate) fn scope_requests() -> u32 {
-    node::scope_requests()
 }

@@ -442,7 +442,7 @@ fn sum_requests(counts: impl Fn(&Frame) -> bool) -> u32 {
     })
 }
 
-/// No request is left: takes back what the running code has made pending again.
+/// No request is left: takes back what the running code has made pending again ([`CancelledError::redeliver`]) in the scopes around it.
 pub(crate) fn withdraw() {
     with_frame(|mut frame| {
         while let Some(here) = frame.filter(|frame| frame.root.is_null()) {

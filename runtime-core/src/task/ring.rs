@@ -15,8 +15,8 @@
 //!
 //! A group or a gather that aborts waits for **all** of its children: what comes to its task goes on to each of them. It makes no numbers, for it must not end before
 //! they have; in each ring there is an await as well, which does. A group is a second way to those of its children that others await, against (2). So nothing goes that way
-//! once something has come through the child's handle. (So a ring by that way is not found if the one who awaits the child is not part of it.) When the handle is dropped, the awaits in the child begin anew (their *epoch* is over): what they had sent may have
-//! come back by the way that was closed.
+//! once something has come through the child's handle. (So a ring by that way is not found if the one who awaits the child is not part of it.) When the handle is
+//! dropped, the awaits in the child begin anew (their *epoch* is over): what they had sent may have come back by the way that was closed.
 
 use super::{TaskRef, harness};
 use std::cmp::Reverse;
@@ -154,19 +154,26 @@ impl Probe {
 /// ```
 /// use runtime_core::{Promise, RingProbe, Task, create_task, intercept, testing, yield_now};
 /// use std::future::poll_fn;
+/// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 ///
 /// /// Waits for both; a request is passed on to both.
 /// async fn both(mut tasks: [Task<()>; 2]) {
 ///     let refs = [0, 1].map(|place| tasks[place].task_ref());
-///     let (mut ring, mut told) = (RingProbe::default(), false);
+///     let (mut ring, told) = (RingProbe::default(), AtomicBool::new(false));
 ///     let wait = poll_fn(|cx| {
-///         ring.pass_on(|| refs.clone());
+///         if told.load(Relaxed) {
+///             ring.pass_on(|| refs.clone());
+///         }
 ///         let [one, two] = &mut tasks;
 ///         let (one, two) = (one.poll_done(cx), two.poll_done(cx));
 ///         std::task::ready!(one);
 ///         two
 ///     });
-///     intercept(wait, |_, request| refs.iter().for_each(|task| drop(task.cancel_by(request)))).await.reraise().await
+///     let tell = |request: &_| {
+///         told.store(true, Relaxed);
+///         refs.iter().for_each(|task| drop(task.cancel_by(request)));
+///     };
+///     intercept(wait, |_, request| tell(request)).await.reraise().await
 /// }
 ///
 /// testing::block_on(async {

@@ -8,7 +8,7 @@ use crate::task::harness;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::Acquire;
 use std::task::{Context, Poll, Waker};
 
 /// Bits that tell an outer frame what is below it.
@@ -164,8 +164,6 @@ struct Rare {
     again: Option<Again>,
     /// How often those below were told that it is about to unwind.
     last_calls: u16,
-    /// How often the task was stirred when this was last polled.
-    stirs: u32,
 }
 
 /// A cancellation that is to be delivered again.
@@ -535,18 +533,6 @@ impl Node {
         self.let_unwind(cx)
     }
 
-    /// The awaits in the task are to look at what came (`task::ring`): passes that on to those that have wakers of their own.
-    fn stir_if_asked(&mut self) {
-        // Relaxed: published by the wake that has led to this poll.
-        let stirs = current::task().and_then(|task| Some(task.header().cold_if_any()?.stirs.load(Relaxed)));
-        if let (Some(rare), Some(stirs)) = (&mut self.rare, stirs)
-            && std::mem::replace(&mut rare.stirs, stirs) != stirs
-            && let Some(list) = &rare.wakes
-        {
-            list.stir();
-        }
-    }
-
     fn is_unwinding(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.deferred.is_some())
     }
@@ -570,7 +556,7 @@ impl Node {
         match (deliver, self.wakes()) {
             (_, None) => {}
             (Some(delivery), Some(list)) => list.wake_all(delivery),
-            (None, Some(_)) => self.stir_if_asked(),
+            (None, Some(list)) => stir_since_last(list),
         }
         let delivery = deliver.map_or(std::ptr::null(), std::ptr::from_ref);
         self.started = true;
@@ -647,6 +633,9 @@ pub(crate) fn poll_root(
     poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
 ) -> RootPoll {
     let Some((error, again)) = request else {
+        if let Some(list) = task.cold_if_any().and_then(|cold| cold.wakes.get()) {
+            stir_since_last(list);
+        }
         return poll_in_root(task, cx, None, poll);
     };
     if first || root_below(task) & path::CATCHER == 0 {
@@ -671,6 +660,16 @@ pub(crate) fn poll_root(
         }
         RootPoll::Pending => unwind_root(task, Some(delivery.take())),
         other => other,
+    }
+}
+
+/// The awaits in the running task may have to look at what came (`task::ring`): also those in this list, which have wakers of their own.
+#[cold]
+fn stir_since_last(list: &WakeList) {
+    let Some(task) = current::task() else { return };
+    if let Some(cold) = task.header().cold_if_any() {
+        // Acquire: pairs with the release of whoever stirs the task: what came before that is seen by all that are woken here.
+        list.stir_since(cold.stirs.load(Acquire));
     }
 }
 

@@ -8,11 +8,17 @@ use super::node::{Delivery, TRIES, Whom, path};
 use crate::loom::Mutex;
 use crate::task::error::CancelledError;
 use crate::task::harness::wake_caught;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
 /// The catchers below a scope that wait on wakers other than the scope's.
 #[derive(Default)]
-pub(crate) struct WakeList(Mutex<WakeEntries>);
+pub(crate) struct WakeList {
+    entries: Mutex<WakeEntries>,
+    /// How often the task had been stirred (`Cold::stirs`) when this was last polled.
+    stirs: AtomicU32,
+}
 
 #[derive(Default)]
 struct WakeEntries {
@@ -24,8 +30,6 @@ struct WakeEntries {
     untold: usize,
     /// How many were woken for a request and not polled since.
     unreached: usize,
-    /// How many threads are about to wake those whose wakers they have taken out.
-    stirring: usize,
     doubt: Doubt,
 }
 
@@ -97,19 +101,19 @@ struct Left {
 impl WakeList {
     /// Gives out a place.
     pub(super) fn insert(&self) -> u32 {
-        self.0.lock().insert()
+        self.entries.lock().insert()
     }
 
     /// Whoever has this place has been polled, and is what the bits say.
     pub(super) fn renew(&self, slot: u32, waker: &Waker, bits: u8) {
         let fresh = waker.clone();
-        let old = self.0.lock().renew(slot, fresh, bits);
+        let old = self.entries.lock().renew(slot, fresh, bits);
         drop(old);
     }
 
     /// The place is free again.
     pub(super) fn remove(&self, slot: u32) {
-        let waker = self.0.lock().remove(slot);
+        let waker = self.entries.lock().remove(slot);
         drop(waker);
     }
 
@@ -129,21 +133,29 @@ impl WakeList {
 
     /// Whoever has this place is being polled: the request that it was woken for, if it was for one.
     pub(super) fn take_request(&self, slot: u32) -> Option<Delivery> {
-        let request = self.0.lock().take_request(slot);
+        let request = self.entries.lock().take_request(slot);
         request.map(|Left { error, task, whom }| Delivery::late(error, task, whom))
     }
 
-    /// Wakes all to look around, without a request. From any thread: until it is done, a place without a waker says nothing of who is polled.
+    /// Wakes all to look around, without a request.
     pub(crate) fn stir(&self) {
-        self.wake_noting(|entries| entries.stirring += 1);
-        self.0.lock().stirring -= 1;
+        self.wake_noting(|_| {});
+    }
+
+    /// A poll begins, of a task that has been stirred so often: all are to look around if it was since the last one. Done by the poller, and not by who stirs the task:
+    /// a catcher that is in its first poll then, or was woken for something else, has left no waker yet.
+    pub(super) fn stir_since(&self, stirs: u32) {
+        // Relaxed: only polls of the task come here, one after the other (R2).
+        if self.stirs.load(Relaxed) != stirs {
+            self.stirs.store(stirs, Relaxed);
+            self.stir();
+        }
     }
 
     /// Something waits for those who hold. One of them is woken, to see whether he is polled then. If not, the code around has left him alone (in a
     /// `FuturesUnordered` that it does not look at any more), and he holds nothing up. True if another poll is needed to know; `woken` if there will be one anyway.
     pub(crate) fn ask_a_holder(&self, woken: bool) -> bool {
-        let mut entries = self.0.lock();
-        let woken = woken || entries.stirring > 0;
+        let mut entries = self.entries.lock();
         entries.doubt.count_poll(woken);
         let asking = std::mem::take(&mut entries.doubt.asking);
         let next = match entries.answer(asking, woken) {
@@ -167,7 +179,7 @@ impl WakeList {
     /// Notes something under the lock, and wakes all with nothing locked.
     fn wake_noting(&self, note: impl FnOnce(&mut WakeEntries)) {
         let wakers: Vec<Waker> = {
-            let mut entries = self.0.lock();
+            let mut entries = self.entries.lock();
             note(&mut entries);
             entries.slots.iter_mut().flatten().filter_map(|entry| entry.waker.take()).collect()
         };
@@ -178,7 +190,7 @@ impl WakeList {
 
     /// The bits of all that are registered.
     pub(crate) fn path(&self) -> u8 {
-        let entries = self.0.lock();
+        let entries = self.entries.lock();
         let some = entries.slots.len() > entries.free.len();
         let catcher = if some { path::CATCHER } else { 0 };
         let holding = if entries.holding > 0 { path::HOLDING } else { 0 };

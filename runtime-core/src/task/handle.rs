@@ -631,6 +631,14 @@ impl<T> Task<T> {
             && harness::look_round(&self.task, &mut awaiting.sent)
         {
             awaiting.unwinding = awaiting.passed.last().cloned();
+            self.leave_ring();
+        }
+    }
+
+    /// The await is over: what it has sent counts no more.
+    fn leave_ring(&mut self) {
+        if self.awaiting.as_mut().is_some_and(|awaiting| awaiting.sent.take().is_some()) {
+            harness::leave_ring(&self.task);
         }
     }
 
@@ -663,13 +671,11 @@ impl<T> Task<T> {
     /// A new await begins. A request of the task that an earlier await of it has passed on (in a `select!` that something else won) is
     /// still on its way, and goes on from here in its time; one that has unwound, or that was made by a scope, is not this await's.
     fn forget_other_awaits(&mut self) {
+        self.leave_ring();
         let current = current::task().map(|task| task.header().id);
         self.awaiting = self.awaiting.take().filter(|awaiting| {
             awaiting.unwinding.is_none() && awaiting.requested.is_some() && awaiting.requested == current
         });
-        if let Some(awaiting) = &mut self.awaiting {
-            awaiting.sent = None;
-        }
     }
 
     /// Whether this is the await of the last poll of the code around, or of this one (some combinators poll twice), and not a new one.
@@ -729,9 +735,7 @@ impl<T> Drop for Task<T> {
         if !self.mark.is_blank() {
             self.mark = Mark::default();
         }
-        if self.awaiting.as_ref().is_some_and(|awaiting| awaiting.sent.is_some()) {
-            harness::leave_ring(&self.task);
-        }
+        self.leave_ring();
         // SAFETY: this is the typed handle, and it goes once; `ManuallyDrop` keeps its reference from being given back again.
         unsafe { harness::drop_join(&self.task) };
     }

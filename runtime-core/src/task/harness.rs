@@ -5,7 +5,7 @@ use super::cell::{self, Header};
 use super::cold::{ColdInner, Draining, Latest};
 use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
 use super::handle::{Ended, TaskRef};
-use super::ring::{Next, Number, Probe, Sent, Way};
+use super::ring::{News, Next, Probe, Sent, Way};
 use super::state::{self, BeginPoll, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
 use super::{Notified, Schedule, waker};
 use crate::current;
@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::Release;
 use std::task::{Context, Waker};
 
 /// What the worker owes after it has run a task.
@@ -327,32 +327,37 @@ pub(crate) fn look_round(to: &TaskRef, sent: &mut Option<Sent>) -> bool {
     let has_news = matches!(next, Next::Send(number, round) if inner.probe.come(number, round, Way::Handle));
     drop(inner);
     if has_news {
-        wake_all(to);
+        stir(to);
     }
     next == Next::ComeRound
 }
 
-/// What has come to the running task, and a wait for several others in it that has `sent` something before has to tell them.
-pub(crate) fn came_round_to_send_on(sent: &mut Option<Sent>) -> Option<(Number, u8)> {
+/// What a wait for several others in the running task, that has `sent` something before, has to tell them.
+pub(crate) fn came_round_to_send_on(sent: &mut Option<Sent>) -> Option<News> {
     probe_of(&*current::task()?).send_on(sent)
 }
 
-/// A wait for several tasks, this one among them, sends on what came to its own.
-pub(crate) fn send_round(to: &TaskRef, number: Number, round: u8) {
+/// A wait for several tasks, this one among them, tells them what came to its own.
+pub(crate) fn send_round(to: &TaskRef, news: News) {
     if to.done() || to.header().kind().is_promise() {
         return;
     }
-    let has_news = to.header().cold().inner.lock().probe.come(number, round, Way::Group);
+    let mut inner = to.header().cold().inner.lock();
+    let has_news = match news {
+        News::Number(number, round) => inner.probe.come(number, round, Way::Group),
+        News::BeginAnew => inner.probe.begin_anew(),
+    };
+    drop(inner);
     if has_news {
-        wake_all(to);
+        stir(to);
     }
 }
 
-/// The handle of a task goes that an await has sent something through.
+/// An await is over that has sent something to this task.
 pub(crate) fn leave_ring(to: &TaskRef) {
     let lost = to.header().cold_if_any().is_some_and(|cold| cold.inner.lock().probe.lose_handle());
     if lost && !to.done() {
-        wake_all(to);
+        stir(to);
     }
 }
 
@@ -360,15 +365,11 @@ fn probe_of(task: &TaskRef) -> Probe {
     task.header().cold_if_any().map_or_else(Probe::default, |cold| cold.inner.lock().probe)
 }
 
-/// Lets the task look at what came, and what awaits in it with wakers of its own as well.
-fn wake_all(task: &TaskRef) {
+/// Lets the task look at what came, and the awaits in it with wakers of their own as well.
+fn stir(task: &TaskRef) {
     let header = task.header();
-    let cold = header.cold();
-    // Relaxed: published by the wake, to the poll.
-    cold.stirs.fetch_add(1, Relaxed);
-    if let Some(list) = cold.wakes.get() {
-        list.stir();
-    }
+    // Release: pairs with the acquire of the poll that sees it, be it this wake's or another one's.
+    header.cold().stirs.fetch_add(1, Release);
     if header.state.wake() == Wake::Submit {
         // SAFETY: the transition above owes the push.
         unsafe { cell::schedule_task(task.as_raw()) };

@@ -16,7 +16,8 @@
 //! A group or a gather that aborts waits for **all** of its children: what comes to its task goes on to each of them. It makes no numbers, for it must not end before
 //! they have; in each ring there is an await as well, which does. A group is a second way to those of its children that others await, against (2). So nothing goes that way
 //! once something has come through the child's handle. (So a ring by that way is not found if the one who awaits the child is not part of it.) When the handle is
-//! dropped, the awaits in the child begin anew (their *epoch* is over): what they had sent may have come back by the way that was closed.
+//! dropped, or its await left, the awaits in the child begin anew (their *epoch* is over), and so do those in its children if it waits for such: what they had sent may have come
+//! back by the way that was closed, or be of somebody who is no part of any ring.
 
 use super::{TaskRef, harness};
 use std::cmp::Reverse;
@@ -40,8 +41,8 @@ pub(crate) struct Probe {
     round: u8,
     /// Something has come through the task's handle, which is still there.
     by_handle: bool,
-    /// How often the handle was dropped: what was sent before that counts no more.
-    epoch: u8,
+    /// How often a way to the task was closed: what came and was sent before that counts no more.
+    epoch: u32,
 }
 
 /// By which way a number comes to a task.
@@ -62,7 +63,7 @@ pub(crate) struct Sent {
     /// How often.
     times: u8,
     /// The epoch of its task.
-    epoch: u8,
+    epoch: u32,
 }
 
 /// What an await does that waits for what it has passed a request to.
@@ -75,10 +76,24 @@ pub(crate) enum Next {
     ComeRound,
 }
 
+/// What a wait for several tasks tells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A number, and on which round it is.
+    Number(Number, u8),
+    /// What they were told before counts no more.
+    BeginAnew,
+}
+
 /// Of all tasks: each is given out once.
 static IDS: AtomicU64 = AtomicU64::new(1);
 
 impl Number {
+    #[cfg(all(test, loom))]
+    pub(crate) fn greatest() -> Self {
+        Self { rank: u32::MAX, id: Reverse(0) }
+    }
+
     fn greater_than(self, other: Self) -> Self {
         // Relaxed: only that it is no other one's counts.
         Self { rank: self.max(other).rank.saturating_add(1), id: Reverse(IDS.fetch_add(1, Relaxed)) }
@@ -101,9 +116,18 @@ impl Probe {
     /// The handle has gone; true if the awaits in the task have to look.
     #[must_use]
     pub(crate) fn lose_handle(&mut self) -> bool {
-        let lost = std::mem::take(&mut self.by_handle);
-        self.epoch = self.epoch.wrapping_add(u8::from(lost));
-        lost
+        std::mem::take(&mut self.by_handle) && self.begin_anew()
+    }
+
+    /// A way to this task, or to one before it, is closed. What came that way counts no more: whoever made it may be no part of any ring. (What is made from now on is
+    /// greater.) True if the awaits in the task have to look.
+    #[must_use]
+    pub(crate) fn begin_anew(&mut self) -> bool {
+        if !self.by_handle {
+            self.epoch = self.epoch.wrapping_add(1);
+            self.round = 0;
+        }
+        !self.by_handle
     }
 
     /// What comes next for an await in the task with this, that has `sent` something to the one with `to`, or nothing yet.
@@ -132,14 +156,17 @@ impl Probe {
         number
     }
 
-    /// What a wait for several tasks sends on, and on which round, when it has `sent` something before, or nothing yet.
-    pub(crate) fn send_on(&self, sent: &mut Option<Sent>) -> Option<(Number, u8)> {
+    /// What a wait for several tasks tells them, when it has `sent` something before, or nothing yet.
+    pub(crate) fn send_on(&self, sent: &mut Option<Sent>) -> Option<News> {
+        if sent.take_if(|sent| sent.epoch != self.epoch).is_some() {
+            return Some(News::BeginAnew);
+        }
         let times = sent.filter(|sent| sent.number == self.number).map_or(0, |sent| sent.times);
         if self.round != times + 1 {
             return None;
         }
         *sent = Some(Sent { number: self.number, own: false, times: self.round, epoch: self.epoch });
-        Some((self.number, self.round))
+        Some(News::Number(self.number, self.round))
     }
 }
 
@@ -197,9 +224,9 @@ pub struct RingProbe(Option<Sent>);
 impl RingProbe {
     /// To be called at each poll of the wait once a request was passed on to the tasks. These are asked for only when there is something to tell them: those that have not
     /// ended, and that the wait cannot end without.
-    pub fn pass_on<I: IntoIterator<Item = TaskRef>>(&mut self, tasks: impl FnOnce() -> I) {
-        if let Some((number, round)) = harness::came_round_to_send_on(&mut self.0) {
-            tasks().into_iter().for_each(|task| harness::send_round(&task, number, round));
+    pub fn pass_on<I: IntoIterator<Item = TaskRef>>(&mut self, mut tasks: impl FnMut() -> I) {
+        while let Some(news) = harness::came_round_to_send_on(&mut self.0) {
+            tasks().into_iter().for_each(|task| harness::send_round(&task, news));
         }
     }
 }
@@ -324,7 +351,7 @@ mod tests {
         let Next::Send(number, 1) = awaits.next(&group, &mut sent) else { panic!() };
         for round in [1, 2] {
             assert!(comes(&mut group, number, round));
-            assert_eq!(group.send_on(&mut sent_on), Some((number, round)));
+            assert_eq!(group.send_on(&mut sent_on), Some(News::Number(number, round)));
             assert_eq!(group.send_on(&mut sent_on), None);
             assert!(child.come(number, round, Way::Group));
             assert_eq!(child.next(&awaits, &mut sent_back), Next::Send(number, round));
@@ -352,13 +379,29 @@ mod tests {
         assert!(comes(&mut to, number, 1));
         let Next::Send(greater, 1) = child.next(&child, &mut None) else { panic!() };
         assert!(!child.come(greater, 1, Way::Group));
-        // Then it begins anew.
+        // Then it begins anew, also an await that has sent nothing yet.
         assert!(child.lose_handle());
+        assert!(matches!(child.next(&Probe::default(), &mut None), Next::Send(own, 1) if own > number));
         assert!(!child.lose_handle());
         let Next::Send(own, 1) = child.next(&to, &mut sent) else { panic!() };
         assert!(own > number);
         assert_eq!(child.next(&to, &mut sent), Next::Wait);
         assert!(child.come(own, 1, Way::Group));
         assert_eq!(child.next(&to, &mut sent), Next::Send(own, 2));
+    }
+
+    #[test]
+    fn a_wait_for_several_has_them_begin_anew_when_a_way_to_it_is_closed() {
+        let (mut group, mut child) = (Probe::default(), Probe::default());
+        let (mut maker, mut sent_on) = (None, None);
+        let Next::Send(number, 1) = Probe::default().next(&group, &mut maker) else { panic!() };
+        assert!(comes(&mut group, number, 1));
+        assert_eq!(group.send_on(&mut sent_on), Some(News::Number(number, 1)));
+        assert!(child.come(number, 1, Way::Group));
+        assert!(group.lose_handle());
+        assert_eq!(group.send_on(&mut sent_on), Some(News::BeginAnew));
+        assert_eq!(group.send_on(&mut sent_on), None);
+        assert!(child.begin_anew());
+        assert!(matches!(child.next(&Probe::default(), &mut None), Next::Send(own, 1) if own > number));
     }
 }

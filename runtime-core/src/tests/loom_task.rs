@@ -5,15 +5,18 @@ use super::support::{
 };
 use crate::loom::atomic::AtomicUsize;
 use crate::loom::thread;
+use crate::scope::{Mark, path, with_frame};
 use crate::task::error::TaskError;
 use crate::task::harness::{self, Ran};
+use crate::task::ring::{News, Number, RingProbe};
 use crate::task::state::{self, Claim};
 use crate::task::{Promise, Task};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize as Count;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// A task with all that is counted of it.
 struct Model {
@@ -859,4 +862,85 @@ fn an_eager_task_is_woken_during_its_first_poll() {
         drop(task);
         freed.check();
     });
+}
+
+/// Waits for ever, and looks once per poll for what was sent round; on a waker of its own, as in a `FuturesUnordered`.
+struct LooksRound {
+    ring: RingProbe,
+    mark: Mark,
+    own: Arc<OwnWaker>,
+    /// What it has seen.
+    seen: Arc<Count>,
+}
+
+/// Lets the branch that it belongs to be polled, in the next poll of the task.
+struct OwnWaker {
+    due: AtomicBool,
+    task: std::sync::Mutex<Option<Waker>>,
+}
+
+impl Wake for OwnWaker {
+    fn wake(self: Arc<Self>) {
+        self.due.store(true, Relaxed);
+        let task = self.task.lock().unwrap().clone();
+        task.expect("polled before").wake();
+    }
+}
+
+impl Future for LooksRound {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        *this.own.task.lock().unwrap() = Some(cx.waker().clone());
+        if this.own.due.swap(false, Relaxed) {
+            this.ring.pass_on(|| {
+                this.seen.fetch_add(1, Relaxed);
+                None
+            });
+            let own = Waker::from(Arc::clone(&this.own));
+            with_frame(|frame| frame.unwrap().settle(&Context::from_waker(&own), path::CATCHER, &mut this.mark));
+        }
+        Poll::Pending
+    }
+}
+
+/// What is sent round is seen by who waits on a waker of its own, also if it comes while that one is being polled, the first time or for something else.
+///
+/// Found in the engine: who sends it woke those whose wakers were there.
+///
+/// *Found by hand:* a poll that does not look whether the task was stirred, at the root and in a scope; `stir_since` that does not note it.
+#[test]
+fn what_is_sent_round_is_seen_by_who_has_a_waker_of_its_own() {
+    for in_scope in [false, true] {
+        model(move || {
+            let (queue, freed) = (Queue::new(), Freed::new());
+            let own = Arc::new(OwnWaker { due: AtomicBool::new(true), task: std::sync::Mutex::default() });
+            let seen = Arc::new(Count::new(0));
+            let looks = LooksRound {
+                ring: RingProbe::default(),
+                mark: Mark::default(),
+                own: Arc::clone(&own),
+                seen: Arc::clone(&seen),
+            };
+            let task = create(&queue, &freed, async move {
+                if in_scope {
+                    let _ = crate::catch_cancelled(looks).await;
+                } else {
+                    looks.await;
+                }
+            });
+            let to = task.task_ref();
+            let sender = thread::spawn(move || harness::send_round(&to, News::Number(Number::greatest(), 1)));
+            queue.drain();
+            sender.join().unwrap();
+            queue.drain();
+            assert_eq!(seen.load(Relaxed), 1);
+            task.cancel_with("over");
+            queue.drain();
+            assert!(task.done());
+            drop((task, own.task.lock().unwrap().take()));
+            freed.check();
+        });
+    }
 }

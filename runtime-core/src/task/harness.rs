@@ -272,7 +272,7 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
     } else {
         // Under the lock, so that the deliverer finds the error together with the bit.
         let mut inner = header.cold().inner.lock();
-        if comes_again(header, &mut inner.latest, &error) {
+        if inner.latest.as_ref().is_some_and(|latest| latest.request.is_same(&error)) {
             // One request, counted once, by however many ways it comes: a timeout in the clean-up that it has begun would take the second for one from outside.
             return !header.state.load().has(state::COMPLETE);
         }
@@ -280,6 +280,7 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
     };
     match request {
         Request::TooLate => false,
+        Request::LeftToSweep => true,
         Request::Recorded { wake, .. } => {
             if wake == Wake::Submit {
                 // SAFETY: the transition above owes the push.
@@ -290,28 +291,20 @@ pub(crate) fn cancel(task: &TaskRef, error: CancelledError) -> bool {
     }
 }
 
-/// Makes a request that can be told from others.
+/// Makes a request that can be told from others, and notes it as the latest.
 fn record(header: &Header, inner: &mut ColdInner, error: CancelledError) -> Request {
-    let request = header.state.request(true);
-    if let Request::Recorded { first, .. } = request {
-        if first {
-            // C-23: the first undelivered message is the one that is delivered.
-            inner.request = Some(error.clone());
-        }
-        inner.latest = Some(Latest { request: error, left_to_sweep: false });
+    let is_sweep = error.is_same(&CancelledError::sweep());
+    // The sweep notes nothing, for it goes to all tasks there are.
+    let request = if is_sweep { header.state.request_before_sweep() } else { header.state.request(true) };
+    if request == Request::TooLate {
+        return request;
     }
+    if let Request::Recorded { first: true, .. } = request {
+        // C-23: the first undelivered message is the one that is delivered.
+        inner.request = Some(error.clone());
+    }
+    inner.latest = Some(Latest { request: error, left_to_sweep: request == Request::LeftToSweep });
     request
-}
-
-/// Whether the task has had this request before, as the latest one, which it is then noted as.
-fn comes_again(header: &Header, latest: &mut Option<Latest>, error: &CancelledError) -> bool {
-    let noted = latest.as_ref().is_some_and(|latest| latest.request.is_same(error));
-    if !noted && error.is_same(&CancelledError::sweep()) && header.state.is_swept() {
-        // The sweep itself notes nothing, for it goes to all tasks there are. It has made its request, or is just about to.
-        *latest = Some(Latest { request: error.clone(), left_to_sweep: true });
-        return true;
-    }
-    noted
 }
 
 /// An await of `to` in the running task, which has passed a request on and then `sent` this number, looks for what comes next (see [`ring`](super::ring)). True
@@ -345,7 +338,7 @@ pub(crate) fn send_round(to: &TaskRef, news: News) {
     let mut inner = to.header().cold().inner.lock();
     let has_news = match news {
         News::Number(number, round) => inner.probe.come(number, round, Way::Group),
-        News::BeginAnew => inner.probe.begin_anew(),
+        News::BeginAnew(number) => inner.probe.begin_anew(number),
     };
     drop(inner);
     if has_news {
@@ -432,7 +425,7 @@ pub(crate) fn sweep_and_take(task: &TaskRef) -> Option<Notified> {
     if header.state.set(state::SWEPT).has(state::SWEPT) {
         return None;
     }
-    // Another task that was swept and awaits this one may have been faster (pairs with `State::is_swept`): it has made the request, if it
+    // Another task that was swept and awaits this one may have been faster (pairs with `State::request_before_sweep`): it has made the request, if it
     // came before the bit above, and else has left it to us.
     let known = header.cold_if_any().is_some_and(|cold| {
         let inner = cold.inner.lock();

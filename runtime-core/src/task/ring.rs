@@ -37,8 +37,10 @@ pub(crate) struct Number {
 pub(crate) struct Probe {
     /// The greatest.
     number: Number,
-    /// On which of its rounds: the first, or the second.
+    /// On which of its rounds: the first, or the second; 0 when it counts no more, but what is made has to be greater.
     round: u8,
+    /// The greatest that did not count, because it came by way of a group.
+    refused: Number,
     /// Something has come through the task's handle, which is still there.
     by_handle: bool,
     /// How often a way to the task was closed: what came and was sent before that counts no more.
@@ -54,7 +56,7 @@ pub(crate) enum Way {
     Group,
 }
 
-/// What an await has sent.
+/// What an await, or a wait for several tasks, has sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
     number: Number,
@@ -81,8 +83,8 @@ pub(crate) enum Next {
 pub(crate) enum News {
     /// A number, and on which round it is.
     Number(Number, u8),
-    /// What they were told before counts no more.
-    BeginAnew,
+    /// What they were told before counts no more, and what is made has to be greater than this.
+    BeginAnew(Number),
 }
 
 /// Of all tasks: each is given out once.
@@ -104,30 +106,40 @@ impl Probe {
     /// A number has come on this round; true if the awaits in the task have to look.
     #[must_use]
     pub(crate) fn come(&mut self, number: Number, round: u8, way: Way) -> bool {
-        let known = if round == 1 { number <= self.number } else { (number, round) != (self.number, self.round + 1) };
-        if known || self.by_handle && way == Way::Group {
+        if self.refuses(number, way) {
             return false;
         }
-        let by_handle = self.by_handle || way == Way::Handle;
-        *self = Self { number, round, by_handle, ..*self };
-        true
+        let known = if round == 1 { number <= self.number } else { (number, round) != (self.number, self.round + 1) };
+        if !known {
+            let by_handle = self.by_handle || way == Way::Handle;
+            *self = Self { number, round, by_handle, ..*self };
+        }
+        !known
+    }
+
+    fn refuses(&mut self, number: Number, way: Way) -> bool {
+        let refuses = self.by_handle && way == Way::Group;
+        if refuses {
+            self.refused = self.refused.max(number);
+        }
+        refuses
     }
 
     /// The handle has gone; true if the awaits in the task have to look.
     #[must_use]
     pub(crate) fn lose_handle(&mut self) -> bool {
-        std::mem::take(&mut self.by_handle) && self.begin_anew()
+        std::mem::take(&mut self.by_handle) && self.begin_anew(self.refused)
     }
 
-    /// A way to this task, or to one before it, is closed. What came that way counts no more: whoever made it may be no part of any ring. (What is made from now on is
-    /// greater.) True if the awaits in the task have to look.
+    /// A way to this task, or to one before it, is closed. What came that way counts no more: whoever made it may be no part of any ring. What is made from now on is
+    /// greater, and greater than this `number`. True if the awaits in the task have to look.
     #[must_use]
-    pub(crate) fn begin_anew(&mut self) -> bool {
-        if !self.by_handle {
-            self.epoch = self.epoch.wrapping_add(1);
-            self.round = 0;
+    pub(crate) fn begin_anew(&mut self, number: Number) -> bool {
+        let refuses = self.refuses(number, Way::Group);
+        if !refuses {
+            *self = Self { number: self.number.max(number), round: 0, epoch: self.epoch.wrapping_add(1), ..*self };
         }
-        !self.by_handle
+        !refuses
     }
 
     /// What comes next for an await in the task with this, that has `sent` something to the one with `to`, or nothing yet.
@@ -158,15 +170,17 @@ impl Probe {
 
     /// What a wait for several tasks tells them, when it has `sent` something before, or nothing yet.
     pub(crate) fn send_on(&self, sent: &mut Option<Sent>) -> Option<News> {
-        if sent.take_if(|sent| sent.epoch != self.epoch).is_some() {
-            return Some(News::BeginAnew);
-        }
-        let times = sent.filter(|sent| sent.number == self.number).map_or(0, |sent| sent.times);
-        if self.round != times + 1 {
+        let before = sent.filter(|sent| sent.number == self.number && sent.epoch == self.epoch);
+        let next = match before {
+            None if self.number == Number::default() || self.round > 1 => return None,
+            None => self.round,
+            Some(before) => before.times + 1,
+        };
+        if self.round != next {
             return None;
         }
-        *sent = Some(Sent { number: self.number, own: false, times: self.round, epoch: self.epoch });
-        Some(News::Number(self.number, self.round))
+        *sent = Some(Sent { number: self.number, own: false, times: next, epoch: self.epoch });
+        Some(if next == 0 { News::BeginAnew(self.number) } else { News::Number(self.number, next) })
     }
 }
 
@@ -399,9 +413,28 @@ mod tests {
         assert_eq!(group.send_on(&mut sent_on), Some(News::Number(number, 1)));
         assert!(child.come(number, 1, Way::Group));
         assert!(group.lose_handle());
-        assert_eq!(group.send_on(&mut sent_on), Some(News::BeginAnew));
+        assert_eq!(group.send_on(&mut sent_on), Some(News::BeginAnew(number)));
         assert_eq!(group.send_on(&mut sent_on), None);
-        assert!(child.begin_anew());
+        assert!(child.begin_anew(number));
         assert!(matches!(child.next(&Probe::default(), &mut None), Next::Send(own, 1) if own > number));
+    }
+
+    #[test]
+    fn what_came_by_way_of_a_group_while_the_handle_was_there_is_exceeded_when_that_has_gone() {
+        let (mut child, mut maker, mut awaits) = (Probe::default(), None, None);
+        let Next::Send(number, 1) = Probe::default().next(&child, &mut maker) else { panic!() };
+        assert!(comes(&mut child, number, 1));
+        let greater = number.greater_than(number);
+        assert!(!child.come(greater, 1, Way::Group));
+        let greatest = greater.greater_than(greater);
+        assert!(!child.begin_anew(greatest));
+        assert!(child.lose_handle());
+        assert!(matches!(child.next(&Probe::default(), &mut awaits), Next::Send(own, 1) if own > greatest));
+        // Also what an await makes in a child that begins later.
+        let (mut group, mut late) = (child, Probe::default());
+        let Some(News::BeginAnew(number)) = group.send_on(&mut None) else { panic!() };
+        assert!(late.begin_anew(number));
+        assert!(matches!(late.next(&Probe::default(), &mut None), Next::Send(own, 1) if own > greatest));
+        assert!(group.come(greatest.greater_than(greatest), 1, Way::Group), "the way is open");
     }
 }

@@ -239,6 +239,8 @@ pub(crate) enum Claim {
 pub(crate) enum Request {
     /// The task had ended: nothing was recorded.
     TooLate,
+    /// The shutdown's request, which it has made itself, or is just about to: nothing was recorded.
+    LeftToSweep,
     /// Recorded; `first` says that no undelivered request was there before.
     Recorded { first: bool, wake: Wake },
 }
@@ -407,11 +409,24 @@ impl State {
     ///
     /// AcqRel as in `wake`.
     pub(crate) fn request(&self, has_message: bool) -> Request {
+        self.request_unless(0, has_message)
+    }
+
+    /// The shutdown's request, passed on by another task that has had it: if the sweep was not here yet. AcqRel as in `wake`; and of the sweep's mark and this, together with
+    /// what each does to the cold part around it, one sees the other.
+    pub(crate) fn request_before_sweep(&self) -> Request {
+        self.request_unless(SWEPT, true)
+    }
+
+    fn request_unless(&self, swept: u64, has_message: bool) -> Request {
         let mark = if has_message { MESSAGE } else { 0 };
         let mut before = self.0.load(Relaxed);
         loop {
             if before & COMPLETE != 0 {
                 return Request::TooLate;
+            }
+            if before & swept != 0 {
+                return Request::LeftToSweep;
             }
             let next = (add_request(before) | CANCEL | NOTIFIED | mark) & !AGAIN;
             match self.0.compare_exchange_weak(before, next, AcqRel, Relaxed) {
@@ -429,7 +444,7 @@ impl State {
     /// its mark in the word.
     ///
     /// Acquire: `is_plain` sees what was there when the word was. Relaxed for the step: it publishes nothing of its own, and what others have published with
-    /// the word before it, as in `is_swept`, it leaves as it is for the next `begin_poll`.
+    /// the word before it it leaves as it is for the next `begin_poll`.
     pub(crate) fn sweep_idle(&self, is_plain: impl Fn() -> bool) -> bool {
         let before = self.0.load(Acquire);
         let is_idle = before & (RUNNING | NOTIFIED | COMPLETE | CANCEL | STARTED | SWEPT) == STARTED;
@@ -440,12 +455,6 @@ impl State {
                 .0
                 .compare_exchange(before, add_request(before) | SWEPT | CANCEL | NOTIFIED, Relaxed, Relaxed)
                 .is_ok()
-    }
-
-    /// Whether the shutdown has made its request. A read-modify-write, AcqRel: of a sweep and a look at this, together with what each
-    /// does to the cold part around it, one sees the other.
-    pub(crate) fn is_swept(&self) -> bool {
-        self.0.fetch_or(0, AcqRel) & SWEPT != 0
     }
 
     /// Counts a request that is carried out at once. Relaxed: the count guards no data.

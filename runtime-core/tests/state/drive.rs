@@ -150,17 +150,7 @@ fn step(state: &State, model: &mut Model, byte: u8) {
                 }
             }
         }
-        6 if model.extra > 0 || !model.handle_gone => match state.request((byte / 20).is_multiple_of(2)) {
-            Request::TooLate => assert!(model.complete),
-            Request::Recorded { first, wake } => {
-                assert!(!model.complete);
-                assert_eq!(first, !model.cancel);
-                model.woken(wake);
-                (model.cancel, model.again) = (true, false);
-                model.message |= (byte / 20).is_multiple_of(2);
-                model.requests += 1;
-            }
-        },
+        6 if model.extra > 0 || !model.handle_gone => request(state, model, byte / 20),
         19 => {
             let is_idle = !(model.running || model.notified || model.complete);
             let is_plain = (byte / 20).is_multiple_of(2);
@@ -228,6 +218,27 @@ fn step(state: &State, model: &mut Model, byte: u8) {
         17 if model.polling && model.path.take_one() => model.extra += 1,
         18 if model.polling && model.extra > 0 && model.path.keep_one() => model.extra -= 1,
         _ => {}
+    }
+}
+
+/// A request: with a message, without one, or the sweep's that another task passes on.
+fn request(state: &State, model: &mut Model, kind: u8) {
+    let (request, has_message) = match kind % 3 {
+        0 => (state.request(true), true),
+        1 => (state.request(false), false),
+        _ => (state.request_before_sweep(), true),
+    };
+    match request {
+        Request::TooLate => assert!(model.complete),
+        Request::LeftToSweep => assert!(kind % 3 == 2 && model.swept && !model.complete),
+        Request::Recorded { first, wake } => {
+            assert!(!(model.complete || kind % 3 == 2 && model.swept));
+            assert_eq!(first, !model.cancel);
+            model.woken(wake);
+            (model.cancel, model.again) = (true, false);
+            model.message |= has_message;
+            model.requests += 1;
+        }
     }
 }
 

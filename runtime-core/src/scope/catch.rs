@@ -159,7 +159,7 @@ fn poll_catcher<T>(
     if let Some(delivery) = delivery
         && !node.has_catcher()
     {
-        return Caught::Delivered(delivery.take());
+        return Caught::Delivered(delivery.take_by(catcher));
     }
     let taken_before = delivery.map(Delivery::taken);
     let polled = node.poll(cx, inside, 0, poll);
@@ -172,7 +172,7 @@ fn poll_catcher<T>(
     // The catchers that were below in the last poll may be gone, or were not reached: then it is this one's turn.
     match delivery {
         Some(delivery) if Some(delivery.taken()) == taken_before && !delivery.is_left_to(node.below()) => {
-            Caught::Delivered(delivery.take())
+            Caught::Delivered(delivery.take_by(catcher))
         }
         _ => Caught::Pending,
     }

@@ -187,5 +187,5 @@ pub(crate) fn take_delivery(mark: &Mark, told: bool) -> Option<(CancelledError, 
     let catcher = if told { Catcher::Told } else { Catcher::Waits };
     let incoming = mark.incoming();
     let delivery = incoming.get().filter(|delivery| delivery.is_for(catcher));
-    delivery.map(|delivery| (delivery.take(), delivery.task()))
+    delivery.map(|delivery| (delivery.take_by(catcher), delivery.task()))
 }

@@ -1,6 +1,6 @@
 //! Frames on the poll stack and the nodes that survive between polls. The rules stand in the module page of `scope`.
 
-use super::wakes::WakeList;
+use super::wakes::{Left, WakeList};
 use crate::current;
 use crate::task::cell::Header;
 use crate::task::error::CancelledError;
@@ -31,7 +31,7 @@ pub(crate) const TRIES: u16 = 256;
 
 /// A request on its way: lives on the stack of the scope that delivers it.
 pub(crate) struct Delivery {
-    pub(super) error: CancelledError,
+    error: Cell<CancelledError>,
     /// The task whose own request it is; 0 for one of an inner scope.
     pub(super) task: u64,
     /// Nobody waits any longer for those who were not reached.
@@ -67,7 +67,7 @@ pub(crate) enum Catcher {
 impl Delivery {
     #[inline]
     pub(crate) fn new(error: CancelledError) -> Self {
-        Self { error, task: 0, last: false, whom: Whom::All, taken: Cell::new(0) }
+        Self { error: Cell::new(error), task: 0, last: false, whom: Whom::All, taken: Cell::new(0) }
     }
 
     /// One that was left with somebody who is polled later.
@@ -121,7 +121,27 @@ impl Delivery {
     /// Takes it: the caller does something about it.
     pub(crate) fn take(&self) -> CancelledError {
         self.taken.set(self.taken.get() + 1);
-        self.error.clone()
+        self.copy(|_| {})
+    }
+
+    /// Takes it for this catcher. All who may pass it on, in whatever branches, get the same one: it may come to a task from several of them.
+    pub(crate) fn take_by(&self, catcher: Catcher) -> CancelledError {
+        if catcher != Catcher::Handles {
+            self.copy(CancelledError::identify);
+        }
+        self.take()
+    }
+
+    /// A copy for somebody who is woken for it, and may pass it on.
+    pub(super) fn leave(&self) -> Left {
+        Left { error: self.copy(CancelledError::identify), task: self.task, whom: self.whom }
+    }
+
+    fn copy(&self, change: impl FnOnce(&mut CancelledError)) -> CancelledError {
+        let mut error = self.error.take();
+        change(&mut error);
+        self.error.set(error.clone());
+        error
     }
 
     pub(crate) fn taken(&self) -> u32 {

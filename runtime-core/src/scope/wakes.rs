@@ -91,11 +91,11 @@ struct WakeEntry {
 }
 
 /// A request that was left with somebody who was woken for it.
-struct Left {
-    error: CancelledError,
+pub(super) struct Left {
+    pub(super) error: CancelledError,
     /// Whose task's it is.
-    task: u64,
-    whom: Whom,
+    pub(super) task: u64,
+    pub(super) whom: Whom,
 }
 
 impl WakeList {
@@ -122,10 +122,9 @@ impl WakeList {
         self.wake_noting(|entries| {
             entries.unreached = entries.slots.len() - entries.free.len();
             for entry in entries.slots.iter_mut().flatten() {
-                let Delivery { error, task, whom, .. } = delivery;
                 // What is not for all is not worth keeping when something else comes.
                 if entry.request.as_ref().is_none_or(|left| left.whom != Whom::All) {
-                    entry.request = Some(Left { error: error.clone(), task: *task, whom: *whom });
+                    entry.request = Some(delivery.leave());
                 }
             }
         });

@@ -608,8 +608,7 @@ impl<T> Task<T> {
 
     /// A request may be being delivered to the code that awaits this task: passes it on, or lets it go on from here.
     fn pass_on(&mut self) {
-        let Some((mut request, of_task)) = scope::take_delivery(&self.mark, self.awaiting.is_some()) else { return };
-        request.identify();
+        let Some((request, of_task)) = scope::take_delivery(&self.mark, self.awaiting.is_some()) else { return };
         let awaiting = self.awaiting.get_or_insert_default();
         if awaiting.passed.iter().any(|passed| passed.is_same(&request)) {
             // It has come by another way as well, after yet another request.

@@ -1,6 +1,8 @@
 //! Rule 9: plain combinators.
 
 use super::*;
+use crate::support::forever_from;
+use futures::future::join;
 
 #[test]
 fn rule_9_a_timeout_in_one_branch_of_a_join_does_not_touch_the_other() {
@@ -478,6 +480,45 @@ fn rule_9_what_is_polled_twice_while_a_request_is_delivered_gets_it_once() {
             assert!(task.await.unwrap_err().is_cancelled());
             assert_eq!(all_tasks().len(), 1, "after {before} passes: what was awaited has ended");
             assert!(ended.load(SeqCst) <= 1, "not even begun after 0 passes");
+        }
+    });
+}
+
+/// A task that two branches pass a request on to: one to the group that it is a child of, and one by way of another task that awaits it.
+#[test]
+fn rule_9_a_request_that_branches_pass_on_to_one_task_counts_once() {
+    everywhere(async || {
+        for in_a_set in [false, true] {
+            let (give, given) = Promise::<Task<u32>>::new();
+            let ((here, waits), (there, awaits)) = (signal(), signal());
+            let between = create_task(async move {
+                let child = given.await.unwrap();
+                send(there);
+                child.await
+            });
+            let outer = create_task(async move {
+                let group = TaskGroup::<()>::scope(async |group| {
+                    let child = group.create_task(async move {
+                        catch_cancelled(forever_from(here)).await.unwrap_err();
+                        // Its own error: no second request comes from outside.
+                        timeout(ms(5), forever()).await.unwrap_err();
+                        Ok(count())
+                    });
+                    give.set_result(child.into_task()).ok().unwrap();
+                    Ok(0)
+                });
+                let of_group = async { drop(group.await) }.boxed();
+                let of_between = async { assert_eq!(between.await.unwrap().unwrap(), 1, "counted once") }.boxed();
+                if in_a_set {
+                    FuturesUnordered::from_iter([of_group, of_between]).collect::<()>().await;
+                } else {
+                    join(of_group, of_between).await;
+                }
+            });
+            received(waits).await;
+            received(awaits).await;
+            outer.cancel();
+            assert!(cancellation(outer.await).message().is_none());
         }
     });
 }

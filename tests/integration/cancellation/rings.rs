@@ -149,6 +149,34 @@ async fn awaited_in_its_group(task: Task<()>, early: Early, by_the_body: bool) {
     drop(within);
 }
 
+/// A child is awaited by somebody outside of the ring, who is cancelled with the group, and leaves after a while.
+fn awaited_from_outside(task: Task<()>, early: Early) -> Boxed {
+    Box::pin(async move {
+        let mut within = Vec::new();
+        let result = TaskGroup::<()>::scope(async |group| {
+            let child = group.create_task(awaits(task, early.clone()));
+            within.push(Within(child.task_ref(), early.groups.clone()));
+            let (tell, told) = signal();
+            let child = child.into_task();
+            let outsider = create_task(async move {
+                let leaves = async {
+                    received(told).await;
+                    passes(9).await;
+                };
+                _ = select(child, Box::pin(leaves)).await;
+            });
+            if let Err(request) = catch_cancelled(forever()).await {
+                outsider.cancel();
+                send(tell);
+                request.reraise().await;
+            }
+            Ok(())
+        });
+        let _ = result.await;
+        drop(within);
+    })
+}
+
 /// Those that can close a ring of one.
 const ALONE: &[Edge] = &[
     gathered,
@@ -162,6 +190,7 @@ const ALONE: &[Edge] = &[
     grouped_in_a_gather,
     awaited_by_a_sibling,
     awaited_by_the_body,
+    awaited_from_outside,
 ];
 
 /// Those that wait in the task itself.

@@ -357,6 +357,71 @@ fn t_12_a_ring_is_found_once_who_was_cancelled_in_an_await_of_a_child_in_it_has_
     });
 }
 
+#[test]
+fn t_12_a_ring_is_found_past_somebody_who_awaits_a_child_in_it() {
+    everywhere(async || {
+        for edge in [awaits as Edge, joined, grouped, grouped_twice, gathered_beside] {
+            let (first, handle) = ring_with_a_handle_outside(move |first| edge(first, Early::default())).await;
+            let outsider = create_task(async move { _ = handle.await });
+            passes(10).await;
+            outsider.cancel();
+            passes(10).await;
+            first.cancel();
+            all_there_is_ends().await;
+        }
+    });
+}
+
+/// Two rings that have a part in common: each of them is found. The one who has the child's handle is awaited by the group's body, or by who awaits the group's task as well.
+#[test]
+fn t_12_two_rings_through_a_child_and_who_awaits_it_are_cancelled_anywhere() {
+    everywhere(async || {
+        for (by_the_body, cancelled) in [(true, 0), (true, 1), (true, 2), (false, 0), (false, 1), (false, 2)] {
+            let begun = Count::default();
+            let counts = begun.clone();
+            let awaits = move |task: Task<()>| {
+                let counts = counts.clone();
+                async move {
+                    counts.add();
+                    let _ = task.await;
+                }
+            };
+            let (give, given) = Promise::<Task<()>>::new();
+            let (close, closed) = Promise::<Task<()>>::new();
+            let (tell, told) = Promise::<TaskRef>::new();
+            let waits = awaits.clone();
+            let holder = create_task(async move { waits(given.await.unwrap()).await });
+            let holder_ref = holder.task_ref();
+            let (in_body, beside) = if by_the_body { (Some(holder), None) } else { (None, Some(holder)) };
+            let waits = awaits.clone();
+            let grouped = create_task(async move {
+                let result = TaskGroup::<()>::scope(async |group| {
+                    let in_child = waits.clone();
+                    let child = group.create_task(async move { in_child(closed.await.unwrap()).await }).into_task();
+                    tell.set_result(child.task_ref()).ok().unwrap();
+                    give.set_result(child).ok().unwrap();
+                    if let Some(holder) = in_body {
+                        waits(holder).await;
+                    }
+                    Ok(())
+                });
+                let _ = result.await;
+            });
+            let first = match beside {
+                Some(holder) => create_task(async move { _ = join(awaits(holder), awaits(grouped)).await }),
+                None => grouped,
+            };
+            let tasks = [first.task_ref(), holder_ref, told.await.unwrap()];
+            close.set_result(first).ok().unwrap();
+            while begun.get() < if by_the_body { 3 } else { 4 } {
+                yield_now().await;
+            }
+            tasks[cancelled].cancel();
+            all_there_is_ends().await;
+        }
+    });
+}
+
 /// Some of these in a row, with requests to some of them at some time.
 async fn random_requests(random: &mut Random, tasks: &[TaskRef]) {
     let shared = CancelledError::without_message().identified();

@@ -192,7 +192,7 @@ impl TaskRef {
         self.done() && self.ended_as() == Ended::Cancelled
     }
 
-    /// The number of cancel requests, less those taken back with [`uncancel`](Self::uncancel); 65,535 if there were more.
+    /// The number of cancel requests, less those taken back with [`uncancel`](Self::uncancel).
     ///
     /// Asked by the task about itself, requests of the scopes around the running code (timeouts that have fired, groups that are
     /// aborting) count as well, as in asyncio.

@@ -331,17 +331,14 @@ pub(crate) fn came_round_to_send_on(sent: &mut Option<Sent>) -> Option<News> {
 }
 
 /// A wait for several tasks, this one among them, tells them what came to its own.
-pub(crate) fn send_round(to: &TaskRef, news: News, way: Way) {
+pub(crate) fn send_round(to: &TaskRef, news: News) {
     if to.done() || to.header().kind().is_promise() {
         return;
     }
     let mut inner = to.header().cold().inner.lock();
     let has_news = match news {
-        News::Number(number, round) => inner.probe.come(number, round, way),
-        News::BeginAnew(number) => {
-            inner.probe.begin_anew(number);
-            true
-        }
+        News::Number(number, round) => inner.probe.come(number, round, Way::Group),
+        News::BeginAnew(number) => inner.probe.begin_anew(number),
     };
     drop(inner);
     if has_news {

@@ -14,16 +14,14 @@
 //!    round first, and that was a ring.
 //!
 //! A group or a gather that aborts waits for **all** of its children: what comes to its task goes on to each of them. It makes no numbers, for it must not end before
-//! they have; in each ring there is an await as well, which does. It is a second way to those of its children that somebody awaits, against (2). So a number goes on
-//! by the way by which it has come first, on both rounds. When it comes by a second way as well, it may have been made outside of a ring and have gone round it: then the awaits in
-//! that task **begin anew**, with greater numbers of their own, and if the task waits for several others, those in these. (What was made so is marked, and has nobody begin anew:
-//! otherwise tasks in many ways would do so for ever.) They also do when a handle is dropped, or its await left, by which a number has come: who has made that one may be
-//! no part of any ring.
+//! they have; in each ring there is an await as well, which does. A group is a second way to those of its children that others await, against (2). So nothing goes that way
+//! once something has come through the child's handle. (So a ring by that way is not found if the one who awaits the child is not part of it.) When the handle is
+//! dropped, or its await left, the awaits in the child begin anew (their *epoch* is over), and so do those in its children if it waits for such: what they had sent may have come
+//! back by the way that was closed, or be of somebody who is no part of any ring.
 
 use super::{TaskRef, harness};
-use std::cmp::{Ordering, Reverse};
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that is sent round. The greatest counts.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +30,6 @@ pub(crate) struct Number {
     rank: u32,
     /// Of those with the same rank, the oldest counts: most awaits then find one that they send on, and make none.
     id: Reverse<u64>,
-    /// It was made because another one had come by two ways.
-    by_two_ways: bool,
 }
 
 /// What a task has of the numbers that came to it. In its cold part.
@@ -43,20 +39,21 @@ pub(crate) struct Probe {
     number: Number,
     /// On which of its rounds: the first, or the second; 0 when it counts no more, but what is made has to be greater.
     round: u8,
-    /// By which way it has come.
-    way: Way,
-    /// How often the awaits in the task have begun anew: what was sent before that counts no more.
+    /// The greatest that did not count, because it came by way of a group.
+    refused: Number,
+    /// Something has come through the task's handle, which is still there.
+    by_handle: bool,
+    /// How often a way to the task was closed: what came and was sent before that counts no more.
     epoch: u32,
 }
 
 /// By which way a number comes to a task.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// Its handle is awaited.
-    #[default]
     Handle,
-    /// The wait for several tasks with this number.
-    Group(u64),
+    /// A group, or a gather, waits for it.
+    Group,
 }
 
 /// What an await, or a wait for several tasks, has sent.
@@ -93,19 +90,15 @@ pub(crate) enum News {
 /// Of all tasks: each is given out once.
 static IDS: AtomicU64 = AtomicU64::new(1);
 
-fn next_id() -> u64 {
-    // Relaxed: only that it is no other one's counts.
-    IDS.fetch_add(1, Relaxed)
-}
-
 impl Number {
     #[cfg(all(test, loom))]
     pub(crate) fn greatest() -> Self {
-        Self { rank: u32::MAX, ..Self::default() }
+        Self { rank: u32::MAX, id: Reverse(0) }
     }
 
     fn greater_than(self, other: Self) -> Self {
-        Self { rank: self.max(other).rank.saturating_add(1), id: Reverse(next_id()), by_two_ways: self.by_two_ways }
+        // Relaxed: only that it is no other one's counts.
+        Self { rank: self.max(other).rank.saturating_add(1), id: Reverse(IDS.fetch_add(1, Relaxed)) }
     }
 }
 
@@ -113,30 +106,40 @@ impl Probe {
     /// A number has come on this round; true if the awaits in the task have to look.
     #[must_use]
     pub(crate) fn come(&mut self, number: Number, round: u8, way: Way) -> bool {
-        match number.cmp(&self.number) {
-            Ordering::Greater if round == 1 => *self = Self { number, round, way, ..*self },
-            Ordering::Equal if way == self.way && self.round == 1 && round == 2 => self.round = 2,
-            Ordering::Equal if way != self.way && round == 1 && !number.by_two_ways => {
-                self.begin_anew(Number { by_two_ways: true, ..number });
-            }
-            _ => return false,
+        if self.refuses(number, way) {
+            return false;
         }
-        true
+        let known = if round == 1 { number <= self.number } else { (number, round) != (self.number, self.round + 1) };
+        if !known {
+            let by_handle = self.by_handle || way == Way::Handle;
+            *self = Self { number, round, by_handle, ..*self };
+        }
+        !known
+    }
+
+    fn refuses(&mut self, number: Number, way: Way) -> bool {
+        let refuses = self.by_handle && way == Way::Group;
+        if refuses {
+            self.refused = self.refused.max(number);
+        }
+        refuses
     }
 
     /// The handle has gone; true if the awaits in the task have to look.
     #[must_use]
     pub(crate) fn lose_handle(&mut self) -> bool {
-        let has_come_by_it = self.way == Way::Handle && self.round > 0;
-        if has_come_by_it {
-            self.begin_anew(self.number);
-        }
-        has_come_by_it
+        std::mem::take(&mut self.by_handle) && self.begin_anew(self.refused)
     }
 
-    /// What is made from now on is greater than all that has come, and than this `number`.
-    pub(crate) fn begin_anew(&mut self, number: Number) {
-        *self = Self { number: self.number.max(number), round: 0, epoch: self.epoch.wrapping_add(1), ..*self };
+    /// A way to this task, or to one before it, is closed. What came that way counts no more: whoever made it may be no part of any ring. What is made from now on is
+    /// greater, and greater than this `number`. True if the awaits in the task have to look.
+    #[must_use]
+    pub(crate) fn begin_anew(&mut self, number: Number) -> bool {
+        let refuses = self.refuses(number, Way::Group);
+        if !refuses {
+            *self = Self { number: self.number.max(number), round: 0, epoch: self.epoch.wrapping_add(1), ..*self };
+        }
+        !refuses
     }
 
     /// What comes next for an await in the task with this, that has `sent` something to the one with `to`, or nothing yet.
@@ -157,10 +160,9 @@ impl Probe {
         }
     }
 
-    /// What has come, if (3) that is on its first round and, if this is a new await, (2) counts more than what came to the other one; or a new number.
+    /// What has come, if that counts more than what came to the other one, and (3) is on its first round; or a new number.
     fn send_greater(&self, to: &Self, sent: &mut Option<Sent>) -> Number {
-        let is_new = sent.is_none_or(|sent| sent.epoch != self.epoch);
-        let own = self.round != 1 || is_new && self.number <= to.number;
+        let own = self.round != 1 || self.number <= to.number;
         let number = if own { self.number.greater_than(to.number) } else { self.number };
         *sent = Some(Sent { number, own, times: 1, epoch: self.epoch });
         number
@@ -231,19 +233,14 @@ impl Probe {
 /// });
 /// ```
 #[derive(Debug, Default)]
-pub struct RingProbe {
-    sent: Option<Sent>,
-    /// Which one this is, once it has something to tell.
-    way: Option<Way>,
-}
+pub struct RingProbe(Option<Sent>);
 
 impl RingProbe {
     /// To be called at each poll of the wait once a request was passed on to the tasks. These are asked for only when there is something to tell them: those that have not
     /// ended, and that the wait cannot end without.
     pub fn pass_on<I: IntoIterator<Item = TaskRef>>(&mut self, mut tasks: impl FnMut() -> I) {
-        while let Some(news) = harness::came_round_to_send_on(&mut self.sent) {
-            let way = *self.way.get_or_insert_with(|| Way::Group(next_id()));
-            tasks().into_iter().for_each(|task| harness::send_round(&task, news, way));
+        while let Some(news) = harness::came_round_to_send_on(&mut self.0) {
+            tasks().into_iter().for_each(|task| harness::send_round(&task, news));
         }
     }
 }
@@ -251,8 +248,6 @@ impl RingProbe {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const GROUP: Way = Way::Group(7);
 
     fn comes(probe: &mut Probe, number: Number, round: u8) -> bool {
         probe.come(number, round, Way::Handle)
@@ -372,7 +367,7 @@ mod tests {
             assert!(comes(&mut group, number, round));
             assert_eq!(group.send_on(&mut sent_on), Some(News::Number(number, round)));
             assert_eq!(group.send_on(&mut sent_on), None);
-            assert!(child.come(number, round, GROUP));
+            assert!(child.come(number, round, Way::Group));
             assert_eq!(child.next(&awaits, &mut sent_back), Next::Send(number, round));
             assert!(comes(&mut awaits, number, round));
             let next = awaits.next(&group, &mut sent);
@@ -390,66 +385,23 @@ mod tests {
     }
 
     #[test]
-    fn a_number_goes_on_by_the_way_by_which_it_has_come_first() {
-        let (mut child, mut maker) = (Probe::default(), None);
-        let Next::Send(number, 1) = Probe::default().next(&child, &mut maker) else { panic!() };
-        assert!(child.come(number, 1, GROUP));
-        assert!(!child.come(number, 2, Way::Handle) && !child.come(number, 2, Way::Group(8)));
-        assert!(child.come(number, 2, GROUP));
-        assert!(!child.come(number, 2, GROUP));
-    }
-
-    #[test]
-    fn who_gets_a_number_by_two_ways_begins_anew_once() {
-        let (mut child, to, mut maker, mut sent) = (Probe::default(), Probe::default(), None, None);
+    fn a_group_sends_nothing_to_a_child_that_is_awaited() {
+        let (mut child, mut to, mut maker, mut sent) = (Probe::default(), Probe::default(), None, None);
         let Next::Send(number, 1) = Probe::default().next(&child, &mut maker) else { panic!() };
         assert!(comes(&mut child, number, 1));
         assert_eq!(child.next(&to, &mut sent), Next::Send(number, 1));
-        assert!(child.come(number, 1, GROUP));
+        assert!(comes(&mut to, number, 1));
+        let Next::Send(greater, 1) = child.next(&child, &mut None) else { panic!() };
+        assert!(!child.come(greater, 1, Way::Group));
+        // Then it begins anew, also an await that has sent nothing yet.
+        assert!(child.lose_handle());
+        assert!(matches!(child.next(&Probe::default(), &mut None), Next::Send(own, 1) if own > number));
+        assert!(!child.lose_handle());
         let Next::Send(own, 1) = child.next(&to, &mut sent) else { panic!() };
         assert!(own > number);
-        assert!(!child.come(number, 1, GROUP) && !comes(&mut child, number, 1) && !comes(&mut child, number, 2));
-        // It comes back by the group: that was a ring.
-        for round in [1, 2] {
-            assert!(child.come(own, round, GROUP));
-            assert!(!child.come(own, 1, Way::Handle), "has nobody begin anew");
-            assert_eq!(child.next(&to, &mut sent), if round == 1 { Next::Send(own, 2) } else { Next::ComeRound });
-        }
-    }
-
-    #[test]
-    fn a_wait_for_several_has_them_begin_anew_when_a_number_comes_by_two_ways() {
-        let (mut group, mut child, mut sent_on) = (Probe::default(), Probe::default(), None);
-        let Next::Send(number, 1) = Probe::default().next(&group, &mut None) else { panic!() };
-        assert!(comes(&mut group, number, 1));
-        assert_eq!(group.send_on(&mut sent_on), Some(News::Number(number, 1)));
-        assert!(child.come(number, 1, GROUP));
-        assert!(group.come(number, 1, Way::Group(8)));
-        let Some(News::BeginAnew(marked)) = group.send_on(&mut sent_on) else { panic!() };
-        assert_eq!(group.send_on(&mut sent_on), None);
-        child.begin_anew(marked);
-        assert!(!child.come(number, 1, Way::Handle));
-        let mut sent = None;
-        assert!(
-            matches!(child.next(&Probe::default(), &mut sent), Next::Send(own, 1) if own > number && own.by_two_ways)
-        );
-    }
-
-    #[test]
-    fn what_came_through_a_handle_that_has_gone_counts_no_more() {
-        let (mut child, to, mut maker, mut sent) = (Probe::default(), Probe::default(), None, None);
-        let Next::Send(number, 1) = Probe::default().next(&child, &mut maker) else { panic!() };
-        assert!(!child.lose_handle(), "nothing has come");
-        assert!(comes(&mut child, number, 1));
-        assert_eq!(child.next(&to, &mut sent), Next::Send(number, 1));
-        assert!(child.lose_handle());
-        assert!(!child.lose_handle());
-        for sent in [&mut sent, &mut None] {
-            assert!(matches!(child.next(&to, sent), Next::Send(own, 1) if own > number && !own.by_two_ways));
-        }
-        let greater = number.greater_than(number);
-        assert!(child.come(greater, 1, GROUP));
-        assert!(!child.lose_handle(), "it has come by another way");
+        assert_eq!(child.next(&to, &mut sent), Next::Wait);
+        assert!(child.come(own, 1, Way::Group));
+        assert_eq!(child.next(&to, &mut sent), Next::Send(own, 2));
     }
 
     #[test]
@@ -459,11 +411,30 @@ mod tests {
         let Next::Send(number, 1) = Probe::default().next(&group, &mut maker) else { panic!() };
         assert!(comes(&mut group, number, 1));
         assert_eq!(group.send_on(&mut sent_on), Some(News::Number(number, 1)));
-        assert!(child.come(number, 1, GROUP));
+        assert!(child.come(number, 1, Way::Group));
         assert!(group.lose_handle());
         assert_eq!(group.send_on(&mut sent_on), Some(News::BeginAnew(number)));
         assert_eq!(group.send_on(&mut sent_on), None);
-        child.begin_anew(number);
+        assert!(child.begin_anew(number));
         assert!(matches!(child.next(&Probe::default(), &mut None), Next::Send(own, 1) if own > number));
+    }
+
+    #[test]
+    fn what_came_by_way_of_a_group_while_the_handle_was_there_is_exceeded_when_that_has_gone() {
+        let (mut child, mut maker, mut awaits) = (Probe::default(), None, None);
+        let Next::Send(number, 1) = Probe::default().next(&child, &mut maker) else { panic!() };
+        assert!(comes(&mut child, number, 1));
+        let greater = number.greater_than(number);
+        assert!(!child.come(greater, 1, Way::Group));
+        let greatest = greater.greater_than(greater);
+        assert!(!child.begin_anew(greatest));
+        assert!(child.lose_handle());
+        assert!(matches!(child.next(&Probe::default(), &mut awaits), Next::Send(own, 1) if own > greatest));
+        // Also what an await makes in a child that begins later.
+        let (mut group, mut late) = (child, Probe::default());
+        let Some(News::BeginAnew(number)) = group.send_on(&mut None) else { panic!() };
+        assert!(late.begin_anew(number));
+        assert!(matches!(late.next(&Probe::default(), &mut None), Next::Send(own, 1) if own > greatest));
+        assert!(group.come(greatest.greater_than(greatest), 1, Way::Group), "the way is open");
     }
 }

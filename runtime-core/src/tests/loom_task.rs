@@ -8,7 +8,7 @@ use crate::loom::thread;
 use crate::scope::{Mark, path, with_frame};
 use crate::task::error::TaskError;
 use crate::task::harness::{self, Ran};
-use crate::task::ring::{News, Number, RingProbe, Way};
+use crate::task::ring::{News, Number, RingProbe};
 use crate::task::state::{self, Claim};
 use crate::task::{Promise, Task};
 use std::pin::Pin;
@@ -926,8 +926,7 @@ fn what_is_sent_round_is_seen_by_who_has_a_waker_of_its_own() {
                 }
             });
             let to = task.task_ref();
-            let sender =
-                thread::spawn(move || harness::send_round(&to, News::Number(Number::greatest(), 1), Way::Group(1)));
+            let sender = thread::spawn(move || harness::send_round(&to, News::Number(Number::greatest(), 1)));
             queue.drain();
             sender.join().unwrap();
             queue.drain();

@@ -627,7 +627,7 @@ fn drop_idle(shared: &Shared, task: &TaskRef) -> Claim {
 }
 
 fn report_left_over(shared: &Shared, task: &TaskRef, started: bool) {
-    if started && crate::task::handle::is_listed(task.header().kind()) {
+    if started && crate::task::task_ref::is_listed(task.header().kind()) {
         let message = "a task was still alive at the end of the shutdown's grace period and was dropped";
         shared.reporter.report(&ExceptionContext::new(message).with_task(task.clone()));
     }

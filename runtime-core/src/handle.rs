@@ -560,7 +560,7 @@ impl fmt::Debug for CallHandle {
 /// ```
 pub fn current_task() -> Option<TaskRef> {
     let task = crate::current::task()?;
-    crate::task::handle::is_listed(task.header().kind()).then(|| TaskRef::clone(&task))
+    crate::task::task_ref::is_listed(task.header().kind()).then(|| TaskRef::clone(&task))
 }
 
 /// All tasks of the current runtime that have not ended; see [`Handle::all_tasks`]. Empty outside of a runtime.

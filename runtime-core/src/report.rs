@@ -4,7 +4,7 @@ use crate::context::Context as VarContext;
 use crate::scheduler::Shared;
 use crate::task::builder::{Options, create};
 use crate::task::error::{PanicError, TaskError};
-use crate::task::handle::Ended;
+use crate::task::task_ref::Ended;
 use crate::task::{Kind, TaskRef};
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};

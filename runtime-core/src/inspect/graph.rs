@@ -2,8 +2,8 @@
 
 use super::stack::{self, StackFrame, TaskStack};
 use super::watch::{Leaf, Seen};
-use crate::task::handle::Ended;
 use crate::task::state::{COMPLETE, NOTIFIED, RUNNING, STARTED, Snapshot};
+use crate::task::task_ref::Ended;
 use crate::task::{Kind, TaskId, TaskRef};
 use crate::time::clock::Clock;
 use std::collections::HashSet;

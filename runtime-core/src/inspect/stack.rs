@@ -322,7 +322,7 @@ fn is_machinery(frame: &StackFrame) -> bool {
         "runtime_core::task::waker::",
         "runtime_core::engine::Main",
         "runtime_core::time::TimerShard",
-        "runtime_core::task::handle::Wait::register",
+        "runtime_core::task::task_ref::Wait::register",
     ];
     const FILES: [&str; 5] = ["scope/", "task/harness.rs", "task/waker.rs", "engine.rs", "time/mod.rs"];
     let inner = frame.function.trim_start_matches(['<', '&']);

@@ -2,8 +2,9 @@
 
 use super::cell::{self, Hook, NewTask, Told};
 use super::error::PanicError;
-use super::handle::{Task, TaskId, TaskRef};
+use super::handle::Task;
 use super::state::State;
+use super::task_ref::{TaskId, TaskRef};
 use super::{Kind, Notified, harness};
 use crate::context::{self, Context};
 use crate::inspect;

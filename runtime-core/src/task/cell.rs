@@ -3,11 +3,11 @@
 
 use super::cold::Cold;
 use super::error::{PanicError, TaskError, drop_quietly};
-use super::handle::Ended;
 use super::memory;
 use super::registry::Links;
 use super::slot::WakerSlot;
 use super::state::{Path, State};
+use super::task_ref::Ended;
 use super::{Kind, Notified, Schedule, TaskRef, waker};
 use crate::context::ContextMap;
 use crate::loom::UnsafeCell;
@@ -80,7 +80,7 @@ pub(crate) struct Header {
     pub(crate) shard: u16,
     /// What the last poll said of the catchers in the task, and the references that the poll has in advance; touched by the poller only (R2).
     pub(crate) path: Path,
-    /// What it is (`Kind`), which never changes; and from `ENDED_ONE` on how it ended (`handle::Ended`), for those who may not read
+    /// What it is (`Kind`), which never changes; and from `ENDED_ONE` on how it ended (`task_ref::Ended`), for those who may not read
     /// the outcome. That is written before `COMPLETE` is set, so that the release of `complete` publishes it.
     kind_and_end: AtomicU8,
 }

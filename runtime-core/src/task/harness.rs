@@ -4,9 +4,9 @@
 use super::cell::{self, Header};
 use super::cold::{ColdInner, Draining, Latest};
 use super::error::{CancelledError, PanicError, TaskError, collect_unread, drop_caught};
-use super::handle::{Ended, TaskRef};
 use super::ring::{News, Next, Probe, Sent, Way};
 use super::state::{self, BeginPoll, Claim, Complete, DropJoin, EndPoll, JoinWaker, Request, Wake};
+use super::task_ref::{Ended, TaskRef};
 use super::{Notified, Schedule, waker};
 use crate::current;
 use crate::inspect::{self, Watch};

@@ -48,13 +48,15 @@ pub(crate) mod registry;
 pub(crate) mod ring;
 pub(crate) mod slot;
 pub(crate) mod state;
+pub(crate) mod task_ref;
 pub(crate) mod waker;
 
 pub use builder::{TaskBuilder, create_task, spawn};
 pub use error::{CancelledError, InvalidStateError, PanicError, TaskError};
-pub use handle::{CallbackId, Task, TaskId, TaskRef, Wait};
+pub use handle::Task;
 pub use promise::Promise;
 pub use ring::RingProbe;
+pub use task_ref::{CallbackId, TaskId, TaskRef, Wait};
 
 use cell::Header;
 use std::ptr::NonNull;

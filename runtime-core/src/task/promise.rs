@@ -2,8 +2,9 @@
 
 use super::cell::{self, NewTask};
 use super::error::{CancelledError, PanicError, TaskError};
-use super::handle::{Task, TaskRef};
+use super::handle::Task;
 use super::state::State;
+use super::task_ref::TaskRef;
 use super::{Kind, Notified, Schedule, harness};
 use crate::scheduler::worker;
 use std::fmt;

@@ -6,7 +6,7 @@
 //! A shard's lock is a leaf: held for a few instructions, and nothing of a user's is called or dropped under it.
 
 use super::cell::Header;
-use super::handle::is_listed;
+use super::task_ref::is_listed;
 use super::{Kind, Notified, TaskRef, harness};
 use crate::spin::SpinLock;
 use crossbeam_utils::CachePadded;

@@ -15,7 +15,7 @@
 //!
 //! A group or a gather that aborts waits for **all** of its children: what comes to its task goes on to each of them. It makes no numbers, for it must not end before
 //! they have; in each ring there is an await as well, which does. A group is a second way to those of its children that others await, against (2). So nothing goes that way
-//! once something has come through the child's handle. (So a ring by that way is not found if the one who awaits the child is not part of it.) When the handle is
+//! once something has come through the child's handle. (So a ring by that way is not found as long as that one waits.) When the handle is
 //! dropped, or its await left, the awaits in the child begin anew (their *epoch* is over), and so do those in its children if it waits for such: what they had sent may have come
 //! back by the way that was closed, or be of somebody who is no part of any ring.
 

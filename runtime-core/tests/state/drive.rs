@@ -1,6 +1,6 @@
 //! A task's state word driven by a byte string, beside a model that says in plain fields what it must be.
 //!
-//! Included by the test around it and by `fuzz/fuzz_targets/state.rs`. One thread: what the transitions mean, not how they race (see `src/tests/loom_task.rs`).
+//! Included by the test around it and by `fuzz/fuzz_targets/state.rs`. One thread: what the transitions mean, not how they race (see `src/tests/loom_task/mod.rs`).
 
 use crate::state::{
     AGAIN, CANCEL, COMPLETE, Claim, Complete, DropJoin, EndPoll, JOIN_INTEREST, JOIN_WAKER, JoinWaker, LISTENERS,

@@ -5,7 +5,7 @@ use crate::observe::Metrics;
 use crate::report::{self, ExceptionContext};
 use crate::scheduler::worker::{self};
 use crate::scheduler::{Life, Shared};
-use crate::task::builder::TaskBuilder;
+use crate::task::builder::{TaskBuilder, create_plainly_on};
 use crate::task::error::PanicError;
 use crate::task::{Kind, Promise, Task, TaskRef};
 use crate::time::sleep_until;
@@ -90,12 +90,13 @@ impl Handle {
     ///
     /// As [`create_task`](crate::create_task); from any thread.
     #[track_caller]
+    #[inline]
     pub fn create_task<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        TaskBuilder::new().create_on(&self.0, future, Location::caller())
+        create_plainly_on(&self.0, future).into_task()
     }
 
     /// As [`create_task`](Self::create_task), with what the builder says.

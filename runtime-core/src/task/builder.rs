@@ -1,6 +1,6 @@
 //! Creating tasks.
 
-use super::cell::{self, Hook, NewTask, Told};
+use super::cell::{self, Header, Hook, NewTask, Told};
 use super::error::PanicError;
 use super::handle::Task;
 use super::state::State;
@@ -12,7 +12,9 @@ use crate::observe::spans;
 use crate::scheduler::worker::{self, Worker};
 use crate::scheduler::{Shared, with_worker_of};
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Makes `future` a task of the current runtime and schedules it.
@@ -42,22 +44,48 @@ use std::sync::Arc;
 /// ```
 #[doc(alias = "ensure_future")]
 #[track_caller]
+#[inline]
 pub fn create_task<F>(future: F) -> Task<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    TaskBuilder::new().create_task(future)
+    create_plainly(future).into_task()
 }
 
 /// [`create_task`] under the name that other runtimes give it.
 #[track_caller]
+#[inline]
 pub fn spawn<F>(future: F) -> Task<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    TaskBuilder::new().create_task(future)
+    create_plainly(future).into_task()
+}
+
+/// Without a builder, which would be written and read again.
+#[track_caller]
+fn create_plainly<F>(future: F) -> New<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let location = Location::caller();
+    worker::with_current_or_panic("create_task", |worker| {
+        create_told(worker.shared(), Some(worker), future, |_| (), (), Options::plain(location))
+    })
+}
+
+/// The same on the runtime of a handle.
+#[track_caller]
+pub(crate) fn create_plainly_on<F>(shared: &Arc<Shared>, future: F) -> New<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let location = Location::caller();
+    with_worker_of(shared, |worker| create_told(shared, worker, future, |_| (), (), Options::plain(location)))
 }
 
 /// Creates a task with a name, a context of its own, or an eager start.
@@ -209,6 +237,7 @@ impl TaskBuilder {
         worker::with_current_or_panic("create_task", |worker| {
             create_told(worker.shared(), Some(worker), future, begins, Told(ended), self.into_options(location))
         })
+        .into_task()
     }
 
     /// Creates the task on the runtime of a handle.
@@ -251,10 +280,29 @@ pub(crate) struct Options {
     pub(crate) awaited_by: u32,
 }
 
+impl Options {
+    #[inline]
+    fn plain(location: &'static Location<'static>) -> Self {
+        Self { name: None, context: None, eager: None, kind: Kind::Task, location, awaited_by: 0 }
+    }
+}
+
 #[inline]
 fn new_state(watched: bool, running: bool) -> State {
     let state = if running { State::new_running() } else { State::new_notified() };
     if watched { state.watched() } else { state }
+}
+
+/// A new task without its handle, which is made where it is wanted: a few words that are read right after they were written in other pieces make the reader wait
+/// (8 % of `spawn/await_all`, which puts its handles into a `Vec`).
+pub(crate) struct New<T>(NonNull<Header>, PhantomData<fn() -> T>);
+
+impl<T> New<T> {
+    #[inline]
+    pub(crate) fn into_task(self) -> Task<T> {
+        // SAFETY: of the two references counted at allocation one is the handle's; made by `create_told` only, with the output type of the future.
+        unsafe { Task::from_raw(self.0) }
+    }
 }
 
 /// Allocates, lists and schedules a task. On a runtime that is closed, or that is being closed and is not the caller's, the future is dropped, and the task
@@ -268,7 +316,7 @@ pub(crate) fn create<F: Future>(
     future: F,
     options: Options,
 ) -> Task<F::Output> {
-    create_told(shared, worker, future, |_| (), (), options)
+    create_told(shared, worker, future, |_| (), (), options).into_task()
 }
 
 /// Inlined, so that what is said of most tasks, which is nothing, is known to the compiler: half of the instructions of a spawn.
@@ -280,7 +328,7 @@ fn create_told<F: Future, H: Hook>(
     begins: impl FnOnce(&TaskRef),
     hook: H,
     options: Options,
-) -> Task<F::Output> {
+) -> New<F::Output> {
     let eager = options.eager.unwrap_or(shared.config.eager_tasks)
         && options.kind == Kind::Task
         && worker.is_some_and(Worker::may_run_eagerly);
@@ -297,8 +345,8 @@ fn create_told<F: Future, H: Hook>(
         waiter: options.awaited_by,
     };
     let raw = cell::allocate::<F, Shared, H>(future, Arc::as_ptr(shared), hook, new);
-    // SAFETY: of the two references counted at allocation, one is the handle's and one the runtime's.
-    let task = unsafe { Task::from_raw(raw) };
+    // SAFETY: the handle's reference stands.
+    let task = unsafe { TaskRef::borrow_raw(raw) };
     if let Some(name) = options.name {
         task.set_name(name);
     }
@@ -313,7 +361,7 @@ fn create_told<F: Future, H: Hook>(
     // SAFETY: new, and in no list; the runtime's reference keeps it until its completion removes it.
     if is_refused || !unsafe { shared.tasks.get(shard).insert(raw) } {
         harness::refuse(raw, "the runtime is closed");
-        return task;
+        return New(raw, PhantomData);
     }
     if H::TELLS {
         drop(catch_unwind(AssertUnwindSafe(|| begins(&task))).map_err(PanicError::new));
@@ -329,5 +377,5 @@ fn create_told<F: Future, H: Hook>(
         }
         None => shared.push_from_outside(notified),
     }
-    task
+    New(raw, PhantomData)
 }

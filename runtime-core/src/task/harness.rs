@@ -226,9 +226,8 @@ fn discard_outcome(task: NonNull<Header>, state: state::Snapshot, unread: impl F
         Ok(()) => panic,
         Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
     };
-    for error in own.into_iter().chain(inside.into_iter().map(TaskError::Panicked)) {
-        unread(error);
-    }
+    own.into_iter().for_each(&unread);
+    inside.into_iter().map(TaskError::Panicked).for_each(&unread);
 }
 
 /// Takes the undelivered request with its error; `None` if it was withdrawn meanwhile. True if it has been delivered before.

@@ -126,8 +126,8 @@ struct List {
     /// Where the sweep goes on, which comes to all in steps; `None` at its end, and as long as there is none.
     unswept: Option<NonNull<Header>>,
     /// Those that are tasks in a user's eyes.
-    users: Count,
-    others: Count,
+    users: Tally,
+    others: Tally,
     /// No task is taken in any more.
     closed: bool,
 }
@@ -148,6 +148,20 @@ pub(crate) struct Count {
     pub(crate) inserted: u64,
 }
 
+/// Two numbers that only grow, so that a task that comes writes one of them. (Two in one step are read
+/// together, and wait for the one that was written alone just before: a seventh of the time that making a task took.)
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    inserted: u64,
+    removed: u64,
+}
+
+impl Tally {
+    fn count(self) -> Count {
+        Count { len: (self.inserted - self.removed) as usize, inserted: self.inserted }
+    }
+}
+
 impl List {
     /// # Safety
     ///
@@ -166,16 +180,16 @@ impl List {
             with_links(after, |links| links.before = before);
         }
         // SAFETY: it was listed, and is alive until its remover gives the runtime's reference back.
-        unsafe { self.count_of(task) }.len -= 1;
+        unsafe { self.tally_of(task) }.removed += 1;
     }
 
-    /// The count that a task belongs to.
+    /// Where a task is counted.
     ///
     /// # Safety
     ///
     /// The task is alive.
     #[inline]
-    unsafe fn count_of(&mut self, task: NonNull<Header>) -> &mut Count {
+    unsafe fn tally_of(&mut self, task: NonNull<Header>) -> &mut Tally {
         // SAFETY: by the caller's promise.
         if is_listed(unsafe { task.as_ref() }.kind()) { &mut self.users } else { &mut self.others }
     }
@@ -221,8 +235,8 @@ impl Shard {
         Self(SpinLock::new(List {
             first: None,
             unswept: None,
-            users: Count::default(),
-            others: Count::default(),
+            users: Tally::default(),
+            others: Tally::default(),
             closed: false,
         }))
     }
@@ -245,9 +259,7 @@ impl Shard {
             with_links(after, |links| links.before = Some(task));
         }
         // SAFETY: alive by the caller's promise.
-        let count = unsafe { list.count_of(task) };
-        count.len += 1;
-        count.inserted += 1;
+        unsafe { list.tally_of(task) }.inserted += 1;
         true
     }
 
@@ -261,7 +273,7 @@ impl Shard {
         let mut list = self.0.lock();
         // SAFETY: by the caller's promise.
         unsafe { list.unlink(task) };
-        list.users.len
+        list.users.count().len
     }
 
     /// Takes tasks out, under one lock.
@@ -280,7 +292,7 @@ impl Shard {
     pub(crate) fn counts(&self) -> Counts {
         let (users, others) = {
             let list = self.0.lock();
-            (list.users, list.others)
+            (list.users.count(), list.others.count())
         };
         Counts { all: Count { len: users.len + others.len, inserted: users.inserted + others.inserted }, users }
     }

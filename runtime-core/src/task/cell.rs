@@ -513,11 +513,11 @@ unsafe fn set_error<F: Future, S: Schedule, H: Hook>(task: NonNull<Header>, erro
     let stage = unsafe { stage::<F, S, H>(task) };
     stage.with_mut(|stage| {
         // SAFETY: the caller has the only access.
-        let stage = unsafe { &mut *stage };
-        debug_assert!(matches!(stage, Stage::Empty), "the stage is emptied before an error is stored");
+        debug_assert!(matches!(unsafe { &*stage }, Stage::Empty), "the stage is emptied before an error is stored");
         // SAFETY: alive, by the caller's promise.
         unsafe { task.as_ref() }.set_ended(if error.is_cancelled() { Ended::Cancelled } else { Ended::Panicked });
-        *stage = Stage::Outcome(Err(error));
+        // SAFETY: as above; the stage is empty.
+        unsafe { stage.write(Stage::Outcome(Err(error))) };
     });
 }
 

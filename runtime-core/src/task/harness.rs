@@ -102,20 +102,16 @@ fn end_poll<S: Schedule>(task: Notified, scheduler: &S, first: bool) -> Ran {
 
 /// Puts a failure in the place of the future, or of the value that the poll has stored. False: the outcome is no value.
 #[cold]
-fn store_failure(task: NonNull<Header>, error: TaskError) -> bool {
+fn store_failure(task: NonNull<Header>, mut error: TaskError) -> bool {
     // SAFETY: `RUNNING` is ours (R2).
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { cell::drop_stage_of(task) }));
-    let error = match dropped {
-        Ok(()) => error,
+    if let Err(payload) = dropped {
         // Rule 11: a panic in a destructor is the task's panic. An earlier panic of the poll counts for more.
-        Err(payload) => match error {
-            TaskError::Panicked(first) => {
-                drop(PanicError::new(payload));
-                TaskError::Panicked(first)
-            }
-            TaskError::Cancelled(_) => TaskError::Panicked(PanicError::new(payload)),
-        },
-    };
+        let panic = PanicError::new(payload);
+        if error.is_cancelled() {
+            error = TaskError::Panicked(panic);
+        }
+    }
     // SAFETY: as above; the stage is empty now, also if a destructor panicked.
     unsafe { cell::set_error_of(task, error) };
     false

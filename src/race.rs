@@ -2,10 +2,12 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use runtime_core::{CancelScope, CancelWhen, CancelledError, CatchCancelled, Scoped, Sleep, catch_cancelled, sleep};
-use std::future::{Future, IntoFuture, poll_fn};
+use runtime_core::{
+    CancelScope, CancelWhen, CancelledError, CatchCancelled, Scoped, Sleep, catch_cancelled, current_task, sleep,
+};
+use std::future::{Future, IntoFuture, Pending, pending, poll_fn};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Runs futures inside of this task until one has ended, cancels the others, waits until they have ended too, and gives the value of
@@ -83,7 +85,8 @@ where
 ///
 /// # Cancellation
 ///
-/// As for [`race`]; once a candidate has let a request go on, no other is started.
+/// As for [`race`]. Once a request has come no other candidate is started, unless one that runs takes it back ([`uncancel`](crate::TaskRef::uncancel)): if they
+/// all fail instead of letting it go on, their errors are the result.
 ///
 /// # Examples
 ///
@@ -108,20 +111,24 @@ where
 {
     let mut candidates = candidates.into_iter();
     let mut contenders = Contenders::new();
+    let mut notice = Notice::new();
     let mut errors = Vec::new();
     let mut winner = None;
     // The wait for the next start; without one the next candidate starts now.
     let mut next_start = None;
     loop {
         if winner.is_none() && next_start.is_none() && contenders.cancelled.is_none() {
-            if let Some(candidate) = candidates.next() {
+            // One that was started after a request had been delivered would not get it.
+            if !notice.stands()
+                && let Some(candidate) = candidates.next()
+            {
                 contenders.start(candidate);
                 next_start = Some(sleep(delay));
             } else if contenders.running.is_empty() {
                 break;
             }
         }
-        match contenders.next_event(&mut next_start).await {
+        match contenders.next_event(&mut next_start, &mut notice).await {
             Event::Due => next_start = None,
             Event::Ended(Some(Ok(value))) if winner.is_none() => {
                 winner = Some(value);
@@ -188,15 +195,52 @@ impl<F: Future> Contenders<F> {
         }
     }
 
-    async fn next_event(&mut self, start: &mut Option<Sleep>) -> Event<F::Output> {
-        poll_fn(|cx| match self.running.poll_next_unpin(cx) {
-            Poll::Ready(Some(ended)) => Poll::Ready(Event::Ended(self.judge(ended))),
-            Poll::Ready(None) => Poll::Ready(Event::NoneLeft),
-            Poll::Pending => match start {
-                Some(start) => Pin::new(start).poll(cx).map(|()| Event::Due),
-                None => Poll::Pending,
-            },
+    async fn next_event(&mut self, start: &mut Option<Sleep>, notice: &mut Notice) -> Event<F::Output> {
+        poll_fn(|cx| {
+            if let Some(request) = notice.poll(cx)
+                && self.running.is_empty()
+            {
+                self.cancelled.get_or_insert(request);
+            }
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some(ended)) => Poll::Ready(Event::Ended(self.judge(ended))),
+                Poll::Ready(None) => Poll::Ready(Event::NoneLeft),
+                Poll::Pending => match start {
+                    Some(start) => Pin::new(start).poll(cx).map(|()| Event::Due),
+                    None => Poll::Pending,
+                },
+            }
         })
         .await
     }
+}
+
+/// Notices requests from outside, which come to it as they come to the contenders.
+struct Notice {
+    catcher: CatchCancelled<Pending<()>>,
+    /// How many the task had when the last one came.
+    requests: Option<u32>,
+}
+
+impl Notice {
+    fn new() -> Self {
+        Self { catcher: catch_cancelled(pending()), requests: None }
+    }
+
+    /// A request that has just come. To be asked before the contenders are polled: what they do about it may end one of them.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<CancelledError> {
+        let Poll::Ready(Err(request)) = Pin::new(&mut self.catcher).poll(cx) else { return None };
+        *self = Self { requests: Some(requests()), ..Self::new() };
+        Some(request)
+    }
+
+    /// Whether one has come that was not taken back.
+    fn stands(&self) -> bool {
+        self.requests.is_some_and(|then| requests() >= then)
+    }
+}
+
+/// How many requests the running task has, those of the scopes around included.
+fn requests() -> u32 {
+    current_task().map_or(0, |task| task.cancelling())
 }

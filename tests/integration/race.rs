@@ -2,7 +2,9 @@
 
 use crate::support::{Count, Log, begun, cancellation, everywhere, exact, forever, ms, passes, received, send, signal};
 use futures::FutureExt;
-use runtime::{CancelledError, Handle, catch_cancelled, create_task, current_task, race, sleep, staggered_race};
+use runtime::{
+    CancelledError, Handle, catch_cancelled, create_task, current_task, race, sleep, staggered_race, timeout,
+};
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::time::Duration;
@@ -98,6 +100,57 @@ fn a_06_a_request_from_outside_is_passed_on_and_goes_on_after_all_have_ended() {
             assert!(!staggered || cleaned_up.get() > 0);
             assert!(staggered || cleaned_up.get() == 3);
         }
+    });
+}
+
+#[test]
+fn a_06_no_candidate_is_started_after_a_request_from_outside() {
+    exact(async || {
+        for by_timeout in [false, true] {
+            let (log, start) = (Log::default(), Handle::current().time());
+            let cleans_up = async {
+                let error = catch_cancelled(forever()).await.unwrap_err();
+                sleep(ms(50)).await;
+                log.add("cleaned up");
+                error.reraise().await
+            };
+            let waits = async {
+                log.add("started");
+                forever().await;
+                Ok::<_, ()>(())
+            };
+            let race = staggered_race([cleans_up.left_future(), waits.right_future()], ms(10));
+            if by_timeout {
+                assert!(timeout(ms(5), race).await.is_err());
+            } else {
+                let canceller = current_task().unwrap();
+                let cancels = create_task(async move {
+                    sleep(ms(5)).await;
+                    canceller.cancel();
+                });
+                assert!(catch_cancelled(race).await.is_err());
+                current_task().unwrap().uncancel();
+                cancels.await.unwrap();
+            }
+            assert_eq!(Handle::current().time() - start, ms(55));
+            assert_eq!(log.take(), ["cleaned up"]);
+        }
+    });
+}
+
+#[test]
+fn a_06_the_next_candidate_is_started_when_a_request_was_taken_back() {
+    exact(async || {
+        let swallows = async {
+            drop(catch_cancelled(forever()).await);
+            sleep(ms(50)).await;
+            current_task().unwrap().uncancel();
+            Err("swallowed")
+        };
+        let candidates = [swallows.left_future(), ready(Ok("next")).right_future()];
+        let task = begun(staggered_race(candidates, ms(10))).await;
+        task.cancel();
+        assert_eq!(task.await.unwrap(), Ok("next"));
     });
 }
 

@@ -161,7 +161,7 @@ impl TaskRef {
     /// The request is recorded and counted, and the task is scheduled; nothing of it runs in this call, which never blocks and
     /// may be made from any thread. At the task's next poll the request is delivered: to the innermost
     /// [catcher](crate::catch_cancelled) inside of it, or, without one, by dropping its future, after which the task has ended
-    /// [cancelled](Self::cancelled). A task that awaits another [`Task`] passes the request to that one and waits for it.
+    /// [cancelled](Self::cancelled). A task that awaits another [`Task`](super::Task) passes the request to that one and waits for it.
     ///
     /// True means only that the request was recorded; false, that the task had ended.
     pub fn cancel(&self) -> bool {
@@ -286,7 +286,7 @@ impl TaskRef {
     ///
     /// # Cancellation
     ///
-    /// Neither a request nor a drop touches the task that is waited for; await the [`Task`] itself to pass requests on.
+    /// Neither a request nor a drop touches the task that is waited for; await the [`Task`](super::Task) itself to pass requests on.
     ///
     /// # Panics
     ///

@@ -489,7 +489,7 @@ fn run_main<F: Future>(
     let mut place = MainPlace { future: Some(future), output: None };
     let shared = worker.shared();
     let own = context.as_deref().cloned();
-    let options = Options { name: None, context: own, eager: Some(false), kind: Kind::Main, location, awaited_by: 0 };
+    let options = Options { context: own, eager: Some(false), kind: Kind::Main, ..Options::plain(location) };
     let mut task = create(shared, Some(worker), Main { place: &raw mut place }, options);
     let ended = EndMain(worker, task.task_ref());
     // Main is queued already: if `started` panics, main is cancelled and taken out of the queue by running it to its end, which

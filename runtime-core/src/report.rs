@@ -324,12 +324,10 @@ pub(crate) fn queue(
     location: &'static Location<'static>,
 ) {
     let options = Options {
-        name: None,
         context: Some(VarContext::new()),
         eager: Some(false),
         kind: Kind::Callback,
-        location,
-        awaited_by: 0,
+        ..Options::plain(location)
     };
     let task = crate::scheduler::with_worker_of(shared, |worker| create(shared, worker, work, options));
     drop(task);

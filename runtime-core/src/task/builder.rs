@@ -262,9 +262,8 @@ impl TaskBuilder {
             name: self.name,
             context: self.context,
             eager: self.eager_start,
-            kind: Kind::Task,
-            location,
             awaited_by,
+            ..Options::plain(location)
         }
     }
 }
@@ -281,8 +280,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Those of a task of which nothing is said.
     #[inline]
-    fn plain(location: &'static Location<'static>) -> Self {
+    pub(crate) fn plain(location: &'static Location<'static>) -> Self {
         Self { name: None, context: None, eager: None, kind: Kind::Task, location, awaited_by: 0 }
     }
 }

@@ -9,8 +9,8 @@ use crate::loom::thread;
 use crate::scheduler::queue::{self, LocalQueue};
 use crate::scheduler::worker::Worker;
 use crate::scheduler::{Life, Shared};
+use crate::task::Task;
 use crate::task::builder::{Options, create};
-use crate::task::{Kind, Task};
 use crate::time::sleep::sleep;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -121,14 +121,7 @@ impl Wake for Bell {
 
 /// Makes a task as `create_task` does, on a worker or not.
 fn spawn<F: Future>(shared: &Arc<Shared>, future: F) -> Task<F::Output> {
-    let options = Options {
-        name: None,
-        context: None,
-        eager: Some(false),
-        kind: Kind::Task,
-        location: Location::caller(),
-        awaited_by: 0,
-    };
+    let options = Options { eager: Some(false), ..Options::plain(Location::caller()) };
     crate::scheduler::with_worker_of(shared, |worker| create(shared, worker, future, options))
 }
 

@@ -552,10 +552,10 @@ fn rule_8_who_holds_in_a_set_that_nobody_looks_at_any_more_holds_nothing_up() {
     everywhere(async || {
         for sets in 1..4 {
             let ended = Arc::new(AtomicUsize::new(0));
-            let count = ended.clone();
+            let seen = begun(cleans_up(ended.clone())).await;
             let task = begun(async move {
                 // Each set gets the request, and waits; then the code around goes on with the handler.
-                let (seen, other) = (create_task(cleans_up(count)), create_task(forever()));
+                let other = create_task(forever());
                 let mut waits: FuturesUnordered<_> = (0..sets).map(|_| create_task(forever())).collect();
                 let caught = futures::future::select(waits.next(), catch_cancelled(other.task_ref().wait())).await;
                 let futures::future::Either::Right((Err(error), _)) = caught else { panic!("a promise of nobody") };
@@ -654,7 +654,7 @@ fn rule_7_a_request_that_another_branch_takes_does_not_take_the_one_of_a_scope_a
 fn rule_6_an_await_that_is_polled_twice_in_a_poll_is_one_await() {
     everywhere(async || {
         let ended = Arc::new(AtomicUsize::new(0));
-        let mut awaited = create_task(cleans_up(ended.clone()));
+        let mut awaited = begun(cleans_up(ended.clone())).await;
         let twice = poll_fn(|cx| match awaited.poll_unpin(cx) {
             Poll::Pending => awaited.poll_unpin(cx),
             ready => ready,

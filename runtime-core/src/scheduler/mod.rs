@@ -10,7 +10,7 @@ pub(crate) mod worker;
 
 use crate::context;
 use crate::engine::Config;
-use crate::loom::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
+use crate::loom::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, fence};
 use crate::loom::{Canary, Mutex};
 use crate::observe::counters::{Counter, Counters};
 use crate::observe::debug::{Board, Watchdog};
@@ -97,6 +97,8 @@ pub(crate) struct Remote {
     /// What its thread runs.
     pub(crate) running: crate::current::Running,
     pub(crate) timers: &'static TimerShard,
+    /// Until when it sleeps at the longest, in nanoseconds of the runtime's clock; `u64::MAX` while it does not, or without end.
+    wakes_at: AtomicU64,
     /// Entries that threads which are no workers have queued; they spread over the workers' counters, which have nothing else to do with it.
     pub(crate) injected: Counter,
     /// What the worker counts about itself, in cache lines that nobody else writes.
@@ -115,10 +117,34 @@ impl Remote {
             parker: Parker::new(),
             running: crate::current::Running::default(),
             timers,
+            wakes_at: AtomicU64::new(u64::MAX),
             injected: Counter::default(),
             counters: Arc::new(CachePadded::new(Counters::new(config.poll_times))),
             board: config.debug.then(Box::default),
         })
+    }
+}
+
+impl Remote {
+    /// Its worker is about to sleep until then, at the longest, and then looks at all queues before it does anything long.
+    pub(crate) fn will_wake(&self, at: u64) {
+        self.wakes_at.store(at, SeqCst);
+    }
+
+    /// It does not sleep any more. To be told before it looks at the queues.
+    ///
+    /// The fence pairs with the one in `Shared::is_looked_after`: either that sees nobody who wakes, or this one sees the work.
+    pub(crate) fn has_woken(&self) {
+        self.wakes_at.store(u64::MAX, SeqCst);
+        fence(SeqCst);
+    }
+
+    /// When the first of its timers is due, if it sleeps on beyond that.
+    pub(crate) fn left_timer(&self) -> Option<u64> {
+        // Relaxed: a glance. Who leaves its timers to others makes sure that one of them sees it (`Worker::leaves_timers`).
+        let wakes_at = self.wakes_at.load(Relaxed);
+        let next = self.timers.next();
+        (wakes_at != u64::MAX && wakes_at > next.saturating_add(worker::rest::GATHER)).then_some(next)
     }
 }
 
@@ -288,6 +314,18 @@ impl Shared {
         }
     }
 
+    /// Whether a sleeper will wake by itself by then, and look at what was pushed before this.
+    pub(crate) fn is_looked_after(&self, by: u64) -> bool {
+        fence(SeqCst);
+        // Relaxed: after the fence.
+        self.remotes.iter().any(|remote| remote.wakes_at.load(Relaxed) <= by)
+    }
+
+    /// When the first timer is due that a sleeper has left to those who wake sooner than it does.
+    pub(crate) fn next_left_timer(&self) -> u64 {
+        self.remotes.iter().filter_map(|remote| remote.left_timer()).min().unwrap_or(u64::MAX)
+    }
+
     /// Makes a sleeper look around: for what only the sentry sees.
     #[cold]
     pub(crate) fn call_sentry(&self) {
@@ -311,9 +349,15 @@ impl Shared {
 
     /// Whether any queue holds work that any worker may do.
     pub(crate) fn has_work(&self) -> bool {
+        self.has_work_besides(usize::MAX)
+    }
+
+    /// As [`has_work`](Self::has_work), but for the queue of this worker.
+    pub(crate) fn has_work_besides(&self, worker: usize) -> bool {
+        let has = |remote: &Remote| remote.stealer.as_ref().is_some_and(|stealer| !stealer.is_empty());
         !self.injector.is_empty()
             || self.has_unswept()
-            || self.remotes.iter().any(|remote| remote.stealer.as_ref().is_some_and(|stealer| !stealer.is_empty()))
+            || self.remotes.iter().enumerate().any(|(index, remote)| index != worker && has(remote))
     }
 
     /// When the first timer of any worker but `except` is due.

@@ -1,6 +1,6 @@
 //! One worker and its loop, which is `run_until`; all else serves it. What it does when nothing is ready is in [`rest`].
 
-mod rest;
+pub(super) mod rest;
 
 use super::park::TimerSlack;
 use super::queue::{LocalQueue, Random};
@@ -14,7 +14,7 @@ use crate::task::registry::{Ended, SWEEP_STEP, Swept};
 use crate::task::{Kind, Notified, TaskRef};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
-use rest::{Lateness, Spinning, Theft};
+use rest::{Burst, Lateness, Spinning, Theft};
 use runtime_timers::Key;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ const LIFO_STREAK: u8 = 3;
 const EAGER_DEPTH: u32 = 64;
 /// Ids are taken from the process's counter in blocks of this size.
 const ID_BLOCK: u64 = 64;
+/// When a sleeper has to wake by itself, so that it need not be woken for what timers have made ready.
+const BURST_GRACE: u64 = 2 * SENTRY_GRACE;
 /// How many pushes in one poll may go by before the fence of `notify` is paid for again.
 const PUSHES_PER_NOTIFY: u32 = 16;
 
@@ -103,6 +105,8 @@ pub(crate) struct Worker {
     longer_naps: Cell<u32>,
     /// Tasks pushed since the last look at who sleeps; 0 when nothing is owed.
     untold: Cell<u32>,
+    /// Tasks that are pushed now are told of afterwards, if at all.
+    firing_quietly: Cell<bool>,
     /// The main future when it is ready, and how many tasks go before it. (Worker 0 of several only.)
     main: Cell<Option<(Notified, usize)>>,
     /// Task numbers of this worker: the next one, and the end of the block.
@@ -113,6 +117,10 @@ pub(crate) struct Worker {
     spinning: Cell<Spinning>,
     /// When a timer last ended a sleep of this worker.
     timer_fired_at: Cell<u64>,
+    /// What its timers have made ready last.
+    burst: Cell<Burst>,
+    /// Nobody was told of it, because a sleeper that wakes by itself will see it.
+    burst_is_untold: Cell<bool>,
     /// How late the system has ended this worker's sleeps lately.
     lateness: Cell<Lateness>,
     /// Tasks that have ended here and are still listed.
@@ -194,11 +202,14 @@ impl Worker {
             small_talks: Cell::new(0),
             longer_naps: Cell::new(0),
             untold: Cell::new(0),
+            firing_quietly: Cell::new(false),
             main: Cell::new(None),
             ids: Cell::new((0, 0)),
             eager_depth: Cell::new(0),
             spinning: Cell::new(Spinning::default()),
             timer_fired_at: Cell::new(0),
+            burst: Cell::new(Burst::default()),
+            burst_is_untold: Cell::new(false),
             lateness: Cell::new(Lateness::default()),
             ended: Ended::new(),
             napped: Cell::new(false),
@@ -279,7 +290,9 @@ impl Worker {
         // With nothing before it, it is what this worker runs next, and nobody needs to be told.
         let is_next = self.shared.workers() == 1 || self.ready() == 0;
         self.queue.push(task);
-        if !is_next {
+        if is_next {
+            self.burst_is_untold.set(false);
+        } else {
             self.shared.notify();
         }
     }
@@ -314,8 +327,11 @@ impl Worker {
             Some(displaced) => {
                 // SAFETY: swapped out of the slot: its right and duty are ours.
                 self.queue.push(unsafe { Notified::new(displaced) });
-                self.notify_soon();
+                if !self.firing_quietly.get() {
+                    self.notify_soon();
+                }
             }
+            None if self.firing_quietly.get() => {}
             None if !self.shared.idle.is_watched() => self.shared.call_sentry(),
             None => {}
         }
@@ -536,7 +552,7 @@ impl Worker {
             self.main.set(Some((main, wait - 1)));
             return None;
         }
-        if self.queue.len() > 0 {
+        if self.queue.len() > 0 && !self.burst_is_untold.get() {
             // Perhaps nobody was told of the first in the queue, because it was what this worker would run next.
             self.shared.notify();
         }
@@ -640,17 +656,60 @@ impl Worker {
             return own.next() != u64::MAX && own.fire_callbacks_first(self.shared.clock.now());
         }
         let others = self.shared.next_timer_of_others(self.index);
-        if own.next().min(others) == u64::MAX {
+        if own.next().min(others) == u64::MAX && !self.burst_is_untold.get() {
             return false;
         }
         let now = self.shared.clock.now();
-        let mut any = own.fire(now);
+        let mut any = self.fire_first(now);
         if others.saturating_add(SENTRY_GRACE) <= now {
             for remote in &self.shared.remotes {
                 any |= remote.timers.fire(now.saturating_sub(SENTRY_GRACE));
             }
         }
         any
+    }
+
+    /// Fires own timers, and those that sleepers have left to others. When what they make ready is likely to be soon done, nobody is woken for it, if a sleeper
+    /// looks after it soon enough by itself.
+    fn fire_first(&self, now: u64) -> bool {
+        let quietly = self.burst.get().is_brief(now);
+        if !quietly && self.burst_is_untold.replace(false) {
+            self.notify_of_all();
+        }
+        self.firing_quietly.set(quietly);
+        let mut any = self.timers().fire(now);
+        if self.shared.next_left_timer() <= now {
+            for remote in self.shared.remotes.iter().filter(|remote| remote.left_timer().is_some()) {
+                any |= remote.timers.fire(now);
+            }
+        }
+        self.firing_quietly.set(false);
+        if any && quietly {
+            self.burst_is_untold.set(self.shared.is_looked_after(now + BURST_GRACE));
+            if !self.burst_is_untold.get() {
+                self.notify_of_all();
+            }
+        }
+        any
+    }
+
+    /// Lets it expect the next burst of timers to be brief, and find all thefts worth the trip.
+    #[cfg(loom)]
+    pub(crate) fn expect_a_brief_burst(&self) {
+        self.burst.set(Burst::of_brief_ones());
+        self.theft.set(None);
+    }
+
+    /// Tells of everything that is ready here, of which nobody may know.
+    #[cold]
+    fn notify_of_all(&self) {
+        if self.queue.len() > 0 {
+            self.shared.notify();
+        }
+        // SeqCst: as in `push_lifo`.
+        if !self.shared.remotes[self.index].lifo.load(SeqCst).is_null() && !self.shared.idle.is_watched() {
+            self.shared.call_sentry();
+        }
     }
 
     /// Takes what is queued anywhere, in no order: for the end of the runtime.

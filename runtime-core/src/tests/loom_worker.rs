@@ -19,7 +19,7 @@ use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as Count;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -283,6 +283,39 @@ fn a_timer_of_a_stuck_worker_is_fired() {
             Poll::Ready(())
         });
         drop(rig.spawn(hold));
+        let other = rig.start(1, || ());
+        rig.work_here(0, || ());
+        other.join().unwrap();
+        roll.check();
+    });
+}
+
+/// Two tasks wake at the same moment, and the first of them holds its worker until the other has run. Nobody is told of the other one if a sleeper is about to wake
+/// by itself; that one looks, and else is told.
+///
+/// *Found by hand:* `is_looked_after` that is always true; a sleeper that does not say that it has woken.
+#[test]
+fn what_timers_make_ready_is_run_behind_an_endless_poll() {
+    model(|| {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 2);
+        let there = Arc::new(AtomicUsize::new(0));
+        for _ in 0..2 {
+            let (here, there) = (Arc::clone(&roll), Arc::clone(&there));
+            drop(rig.spawn(async move {
+                sleep(Duration::from_micros(10)).await;
+                there.fetch_add(1, AcqRel);
+                while there.load(Acquire) < 2 {
+                    thread::yield_now();
+                }
+                here.here();
+            }));
+        }
+        // Both timers are this worker's.
+        let done = Count::new(0);
+        let worker = &rig.workers[0].as_ref().expect("not started").0;
+        worker.enter(|| worker.run_until(u64::MAX, || done.fetch_add(1, Relaxed) == 2));
+        worker.expect_a_brief_burst();
         let other = rig.start(1, || ());
         rig.work_here(0, || ());
         other.join().unwrap();

@@ -62,6 +62,68 @@ fn a_stuck_task_does_not_hold_back_small_ones_in_great_number() {
 }
 
 #[test]
+fn a_stuck_task_does_not_hold_back_those_whose_timers_fired_with_its_own() {
+    // After bursts that were soon over: nobody is woken for the next one, in which two want to run at once. Those with many timers leave them to each other.
+    for (workers, timers) in [(2, 3), (2, 500), (8, 500)] {
+        on(workers, async move {
+            for round in 0..ROUNDS as u64 {
+                for _ in 0..3 {
+                    let naps = (0..timers).map(|n| create_task(sleep(Duration::from_nanos(100_000 + n * 977))));
+                    for nap in naps.collect::<Vec<_>>() {
+                        nap.await.unwrap();
+                    }
+                }
+                let ran = Count::default();
+                let both = [0, round].map(|later| {
+                    let ran = ran.clone();
+                    create_task(async move {
+                        sleep(Duration::from_micros(100 + later)).await;
+                        ran.up();
+                        ran.spin_until(2);
+                    })
+                });
+                for task in both {
+                    task.await.unwrap();
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn what_a_burst_of_timers_makes_is_held_back_by_nothing_stuck() {
+    // Of the sleepers whose timers fire together one spawns and is stuck, one yields; then main is the one that is stuck.
+    with_others(async || {
+        for main_is_stuck in [false, true] {
+            for _ in 0..3 {
+                sleep(Duration::from_micros(50)).await;
+            }
+            let ran = Count::default();
+            let (spawns, yields) = (ran.clone(), ran.clone());
+            let spawning = create_task(async move {
+                sleep(Duration::from_micros(50)).await;
+                let child = spawns.clone();
+                drop(create_task(async move { child.up() }));
+                if !main_is_stuck {
+                    spawns.spin_until(2);
+                }
+            });
+            let yielding = create_task(async move {
+                sleep(Duration::from_micros(50)).await;
+                yield_now().await;
+                yields.up();
+            });
+            sleep(Duration::from_micros(50)).await;
+            if main_is_stuck {
+                ran.spin_until(2);
+            }
+            spawning.await.unwrap();
+            yielding.await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn who_is_woken_by_each_of_many_ready_tasks_does_not_run_in_between_each_time() {
     const TASKS: usize = 1000;
     on(2, async {

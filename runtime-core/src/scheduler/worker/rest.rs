@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 /// Sleeps of a worker with many timers that follow upon each other are at least this long, in nanoseconds. About what a sleep and a wake cost.
-const GATHER: u64 = 50_000;
+pub(in crate::scheduler) const GATHER: u64 = 50_000;
+/// So long it takes to wake a thread on another core, in nanoseconds, from the call on until that looks for work.
+const BRIEF: u64 = 100_000;
 /// So many timers are many.
-const MANY_TIMERS: u64 = 64;
+const MANY_TIMERS: u64 = if cfg!(loom) { 1 } else { 64 };
 /// How long the sentry goes on looking at the last-in slots when nothing happens there, and how often it does.
 const WATCH_ROUNDS: u32 = 3;
 const WATCH_PERIOD: u64 = 1_000_000;
@@ -128,6 +130,35 @@ impl Lateness {
     }
 }
 
+/// What timers make ready, from the end of a sleep to the next one. As long as that takes less than it takes to wake a thread, nobody else needs to be woken for it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Burst {
+    /// The last one was over so soon.
+    brief: bool,
+    /// When this one began.
+    began: u64,
+}
+
+impl Burst {
+    #[cfg(loom)]
+    pub(super) fn of_brief_ones() -> Self {
+        Self { brief: true, began: 0 }
+    }
+
+    /// Whether this is likely to be a brief one, and was not too long so far.
+    pub(super) fn is_brief(self, now: u64) -> bool {
+        self.brief && now.saturating_sub(self.began) < BRIEF
+    }
+
+    fn begin(&mut self, now: u64) {
+        self.began = now;
+    }
+
+    fn end(&mut self, now: u64) {
+        *self = Self { brief: now.saturating_sub(self.began) < BRIEF, began: now };
+    }
+}
+
 /// What the sentry sees in the last-in slots.
 enum Slots {
     Empty,
@@ -143,6 +174,7 @@ impl Worker {
         if self.shared.workers() == 1 {
             return self.rest_alone(deadline, done);
         }
+        self.burst_is_untold.set(false);
         if !self.ended.is_empty() {
             self.unlist_ended();
             if done() {
@@ -217,7 +249,8 @@ impl Worker {
             return;
         }
         let napped = self.napped.replace(false);
-        if self.shared.idle.end_search() && self.shared.has_work() {
+        let told_by_nobody = if self.burst_is_untold.get() { self.index } else { usize::MAX };
+        if self.shared.idle.end_search() && self.shared.has_work_besides(told_by_nobody) {
             // The last searcher passes the duty on: at once, or, for work that was too small for two before, to the sentry, who comes if this worker
             // does not get done with it within a millisecond.
             match napped {
@@ -274,7 +307,8 @@ impl Worker {
     fn nap(&self, span: u64) -> bool {
         let span = if span == NAP || self.shared.idle.begin_nap(self.index) { span } else { NAP };
         let now = self.shared.clock.now();
-        let wake_at = self.timers().next().min(now + span);
+        let next = self.next_timer().max(now);
+        let wake_at = if next < now + span { self.gathered(now, next) } else { now + span };
         // After `begin_nap`, on account of which others tell of what they push.
         let undisturbed = span == NAP || self.shared.injector.is_empty();
         if wake_at > now && undisturbed {
@@ -326,7 +360,7 @@ impl Worker {
         let mut period = WATCH_SOON;
         let mut found = None;
         while !self.must_not_sleep(done) {
-            let mut wake_at = self.timers().next().min(deadline);
+            let mut wake_at = self.next_timer().min(deadline);
             if sentry {
                 let watch = (rounds > 0).then_some(period);
                 wake_at = self.announce(wake_at, watch);
@@ -348,12 +382,12 @@ impl Worker {
                     }
                 }
             }
-            let timed_out = !self.park_until(wake_at);
+            let timed_out = !self.park_until(wake_at, !sentry && wake_at < deadline);
             if !idle.is_asleep(self.index) {
                 break;
             }
             let now = self.shared.clock.now();
-            if self.timers().next() <= now || now >= deadline {
+            if self.next_timer() <= now || now >= deadline {
                 break;
             }
             if !sentry {
@@ -418,8 +452,13 @@ impl Worker {
     /// who has the post by now: what this one announced last may have stood over that one's announcement.
     fn leave_post(&self) {
         self.shared.idle.announce_lookout(u64::MAX, false);
-        let waits = |remote: &Remote| remote.timers.next() != u64::MAX || !remote.lifo.load(Relaxed).is_null();
-        if self.shared.remotes.iter().any(|remote| waits(remote)) {
+        let remotes = || self.shared.remotes.iter();
+        let timers_wait = || {
+            // Who wakes by itself before any timer is late takes the post, or calls another (`pass_the_call_on`).
+            let first = remotes().map(|remote| remote.timers.next()).min().unwrap_or(u64::MAX);
+            first != u64::MAX && !self.shared.is_looked_after(self.shared.clock.now().saturating_add(SENTRY_GRACE))
+        };
+        if remotes().any(|remote| !remote.lifo.load(Relaxed).is_null()) || timers_wait() {
             self.shared.call_sentry();
         }
     }
@@ -438,8 +477,13 @@ impl Worker {
         }
     }
 
-    /// Parks until a moment in real time; true if somebody ended it, false when the time was up.
-    fn park_until(&self, wake_at: u64) -> bool {
+    /// When the first timer is due that this worker sees to: its own, and those that sleepers have left to others.
+    fn next_timer(&self) -> u64 {
+        self.timers().next().min(self.shared.next_left_timer())
+    }
+
+    /// Parks until a moment in real time; true if somebody ended it, false when the time was up. `for_timers` says that the moment is that of `next_timer`.
+    fn park_until(&self, wake_at: u64, for_timers: bool) -> bool {
         let clock = &self.shared.clock;
         let counters = self.counters();
         let now = clock.real_now();
@@ -448,11 +492,28 @@ impl Worker {
             return false;
         }
         counters.rest.set(true, now);
-        match wake_at {
-            u64::MAX => _ = self.shared.remotes[self.index].parker.park_timeout(None),
-            _ => self.sleep_for(now, self.gather_timers(now, wake_at - now)),
+        let remote = &self.shared.remotes[self.index];
+        let mut burst = self.burst.get();
+        burst.end(now);
+        // `leaves_timers` looks at it.
+        self.burst.set(burst);
+        if wake_at == u64::MAX {
+            remote.parker.park_timeout(None);
+        } else {
+            let gathered = self.gathered(now, wake_at);
+            remote.will_wake(gathered);
+            if for_timers && self.leaves_timers(now, wake_at) {
+                remote.parker.park_timeout(Some(Duration::from_nanos(wake_at + SENTRY_GRACE - now)));
+            } else if gathered > wake_at {
+                remote.parker.park_timeout(Some(Duration::from_nanos(gathered - now)));
+            } else {
+                self.sleep_for(now, wake_at - now);
+            }
+            remote.has_woken();
         }
         let then = clock.real_now();
+        burst.begin(then);
+        self.burst.set(burst);
         counters.rest.set(false, then);
         counters.parks.up();
         let woken = then < wake_at;
@@ -487,11 +548,31 @@ impl Worker {
         }
     }
 
-    /// How long to sleep until a timer: a little longer if the last one has only just ended a sleep and there are many, so that one sleep does for
-    /// several. (Measured on 100,000 sleeps that end 2 µs apart: see docs/performance.md.)
-    fn gather_timers(&self, now: u64, span: u64) -> u64 {
-        let dense = now.saturating_sub(self.timer_fired_at.get()) < GATHER && self.timers().pending() >= MANY_TIMERS;
-        if dense { span.max(GATHER) } else { span }
+    /// Until when to sleep for a timer that is due at `next`: a little longer if the last one has only just ended a sleep and there are many, so that one sleep
+    /// does for several. (Measured on 100,000 sleeps that end 2 µs apart: see docs/performance.md.)
+    fn gathered(&self, now: u64, next: u64) -> u64 {
+        if self.has_dense_timers(now) { next.max(now + GATHER) } else { next }
+    }
+
+    fn has_dense_timers(&self, now: u64) -> bool {
+        now.saturating_sub(self.timer_fired_at.get()) < 2 * GATHER
+            && (self.timers().pending() >= MANY_TIMERS || self.shared.next_left_timer() != u64::MAX)
+    }
+
+    /// Leaves the timers to a sleeper who wakes for its own soon enough, if they are many and come to little work: one that wakes for all is woken half as
+    /// often as two are, and one core rests.
+    fn leaves_timers(&self, now: u64, next: u64) -> bool {
+        if !self.burst.get().brief || !self.has_dense_timers(now) {
+            return false;
+        }
+        let remote = &self.shared.remotes[self.index];
+        remote.will_wake(next + SENTRY_GRACE);
+        // After that is known: either one is seen here who has woken meanwhile, or that one sees what was left to it (`Remote::has_woken`).
+        let left = self.shared.is_looked_after(next + GATHER);
+        if !left {
+            remote.will_wake(self.gathered(now, next));
+        }
+        left
     }
 
     /// Sleeping without colleagues: the injector, the timers, or the end.
@@ -513,7 +594,7 @@ impl Worker {
         let _ = self.shared.idle.fall_asleep(self.index, false);
         if !self.must_not_sleep(done) {
             let wake_at = if self.shared.clock.is_virtual() { u64::MAX } else { next };
-            self.park_until(wake_at);
+            self.park_until(wake_at, false);
         }
         if !self.shared.idle.wake_self(self.index, false) {
             // With one worker nobody needs to know who searches.
@@ -585,6 +666,19 @@ mod tests {
         assert!(lateness.early(4_000) <= 1_000);
         (0..100).for_each(|_| lateness.note(0));
         assert!(lateness.early(1_000_000) < 10);
+    }
+
+    #[test]
+    fn a_burst_is_expected_to_be_as_brief_as_the_last_one() {
+        let mut burst = Burst::default();
+        burst.begin(5);
+        assert!(!burst.is_brief(5), "nothing is known");
+        burst.end(5 + BRIEF - 1);
+        burst.begin(1_000_000);
+        assert!(burst.is_brief(1_000_000 + BRIEF - 1) && !burst.is_brief(1_000_000 + BRIEF));
+        burst.end(1_000_000 + BRIEF);
+        burst.begin(2_000_000);
+        assert!(!burst.is_brief(2_000_000));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod loom;
 #[allow(missing_docs, reason = "the names are std's")]
 pub mod loom;
 mod observe;
+mod prefetch;
 mod report;
 mod scheduler;
 mod scope;

@@ -3,8 +3,8 @@
 //! One queue without locks (crossbeam's) was slower: all threads write to its one end, and it gets memory for its entries in the pusher's thread, which the
 //! global allocator does not give back to the system when a worker frees it. Here entries lie in the memory of tasks.
 
-use super::queue::Worker;
 use crate::loom::atomic::AtomicUsize;
+use crate::prefetch::prefetch;
 use crate::spin::SpinLock;
 use crate::task::{Notified, memory};
 use crossbeam_utils::CachePadded;
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 /// More queues than this take longer to look through than they save.
 const QUEUES: usize = 16;
 /// How many tasks a worker takes over at a time, at the most.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// How many entries a segment has: half a kilobyte.
 const SEGMENT: usize = 64;
 /// A list of segments that had room for more than this is given back when it is empty.
@@ -184,12 +184,13 @@ impl Injector {
         self.from(from).find_map(|shard| shard.pop(&mut []).0)
     }
 
-    /// Takes a task to be run, and some more of the same place for the thief's queue.
-    pub(crate) fn steal_into(&self, from: usize, to: &Worker) -> Option<Notified> {
+    /// Takes a task, and some more of the same place, which are to be taken out of the iterator.
+    pub(crate) fn steal_batch(&self, from: usize) -> Option<(Notified, impl Iterator<Item = Notified>)> {
         let mut more = [const { None }; BATCH];
         let (task, count) = self.from(from).map(|shard| shard.pop(&mut more)).find(|(task, _)| task.is_some())?;
-        more.into_iter().take(count).flatten().for_each(|task| to.push(task));
-        task
+        // They are in the cache of who has pushed them.
+        let more = more.into_iter().take(count).flatten().inspect(|task| prefetch(task.task()));
+        task.map(|task| (task, more))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -252,19 +253,18 @@ mod tests {
     #[test]
     fn a_thief_takes_half_of_a_place_up_to_a_batch_and_comes_to_every_place() {
         let injector = Injector::new(3);
-        let (to, _stealer) = Worker::new();
+        let steal =
+            |from| injector.steal_batch(from).map(|(task, more)| (number(task), more.map(number).collect::<Vec<_>>()));
         for task in 0..10 {
             injector.push(1, entry(task));
         }
-        assert_eq!(injector.steal_into(2, &to).map(number), Some(0));
-        assert_eq!((to.len(), injector.len()), (5, 4));
-        assert!((1..6).all(|next| to.pop().map(number) == Some(next)), "in their order");
+        assert_eq!(steal(2), Some((0, vec![1, 2, 3, 4, 5])), "in their order");
+        assert_eq!(injector.len(), 4);
         for task in 0..200 {
             injector.push(2, entry(task));
         }
-        assert!(injector.steal_into(2, &to).is_some());
-        assert_eq!(to.len(), BATCH);
-        while injector.steal_into(0, &to).is_some() {}
+        assert!(steal(2).is_some_and(|(_, more)| more.len() == BATCH));
+        while steal(0).is_some() {}
         assert!(injector.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod rest;
 
+use super::injector::BATCH;
 use super::park::TimerSlack;
 use super::queue::{LocalQueue, Random};
 use super::{Life, SENTRY_GRACE, Shared};
@@ -603,23 +604,20 @@ impl Worker {
         if self.shared.injector.is_empty() {
             return self.pinned_of_one();
         }
-        match self.queue.shared() {
-            Some(queue) => {
-                let task = self.shared.injector.steal_into(self.anywhere(), queue);
-                if task.is_some() && self.theft.get().is_none() {
-                    self.note_theft(false, false);
-                }
-                if self.queue.len() > 0 && !self.searching.get() {
-                    // On their way from one queue to the other they were in none, and may have been missed. (A searcher looks when it stops.)
-                    self.shared.notify();
-                }
-                task
-            }
-            None => {
-                self.take_over_injected();
-                self.queue.pop()
-            }
+        if self.shared.workers() == 1 {
+            self.take_over_injected();
+            return self.queue.pop();
         }
+        let (task, more) = self.shared.injector.steal_batch(self.anywhere())?;
+        more.for_each(|task| self.queue.push(task));
+        if self.theft.get().is_none() {
+            self.note_theft(false, false);
+        }
+        if self.queue.len() > 0 && !self.searching.get() {
+            // On their way from one queue to the other they were in none, and may have been missed. (A searcher looks when it stops.)
+            self.shared.notify();
+        }
+        Some(task)
     }
 
     /// The injector's turn under full local load. One worker takes over all that is there, in its order, as there is nobody else to do so: one task each
@@ -639,10 +637,18 @@ impl Worker {
 
     /// One worker: what is in the injector now goes behind what is ready. Not what comes meanwhile, or fast threads could keep it here.
     fn take_over_injected(&self) {
-        for _ in 0..self.shared.injector.len() {
-            match self.shared.injector.steal(0) {
-                Some(task) => self.queue.push(task),
-                None => return,
+        let injector = &self.shared.injector;
+        let end = self.queue.len() + injector.len();
+        while self.queue.len() < end {
+            // In batches only when there are many: else a thread that pushes is held up where it is about to be overtaken.
+            if injector.len() >= 2 * BATCH
+                && let Some((task, more)) = injector.steal_batch(0)
+            {
+                std::iter::once(task).chain(more).for_each(|task| self.queue.push(task));
+            } else if let Some(task) = injector.steal(0) {
+                self.queue.push(task);
+            } else {
+                return;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::depot::{self, Chain};
 use super::plain;
+use crate::prefetch::prefetch;
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -64,7 +65,10 @@ impl Magazine {
             None => self.refill(class),
         };
         // SAFETY: in the list, so free, written by `keep` or the depot, and this thread's alone.
-        self.first.set(unsafe { block.as_ref() }.next);
+        let next = unsafe { block.as_ref() }.next;
+        self.first.set(next);
+        // Another core may have given it back.
+        next.into_iter().for_each(prefetch);
         self.len.set(self.len.get() - 1);
         block
     }

@@ -1,6 +1,7 @@
 //! One worker and its loop, which is `run_until`; all else serves it. What it does when nothing is ready is in [`rest`].
 
 pub(super) mod rest;
+mod theft;
 
 use super::injector::BATCH;
 use super::park::TimerSlack;
@@ -15,13 +16,14 @@ use crate::task::registry::{Ended, SWEEP_STEP, Swept};
 use crate::task::{Kind, Notified, TaskRef};
 use crate::time::TimerShard;
 use crossbeam_utils::CachePadded;
-use rest::{Burst, Lateness, Spinning, Theft};
+use rest::{Burst, Lateness, Spinning};
 use runtime_timers::Key;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::task::Waker;
+use theft::Thefts;
 
 /// Every so many polls the injector comes before the own queue. A prime, so that it does not fall into step with
 /// the program; picked out of thin air (Go and Tokio take the same).
@@ -99,14 +101,8 @@ pub(crate) struct Worker {
     lifo_last: Cell<(u64, u8)>,
     /// Whether `Idle` counts this worker as searching.
     searching: Cell<bool>,
-    /// What this worker last stole, until it has nothing to do again.
-    theft: Cell<Option<Theft>>,
-    /// When the last theft was.
-    last_theft: Cell<u64>,
-    /// How many thefts in a row were small talk.
-    small_talks: Cell<u32>,
-    /// How often the next nap is doubled.
-    longer_naps: Cell<u32>,
+    /// What this worker has stolen, and what that came to.
+    thefts: Thefts,
     /// Tasks pushed since the last look at who sleeps; 0 when nothing is owed.
     untold: Cell<u32>,
     /// Tasks that are pushed now are told of afterwards, if at all.
@@ -201,10 +197,7 @@ impl Worker {
             lifo_streak: Cell::new(0),
             lifo_last: Cell::new((0, 0)),
             searching: Cell::new(false),
-            theft: Cell::new(None),
-            last_theft: Cell::new(0),
-            small_talks: Cell::new(0),
-            longer_naps: Cell::new(0),
+            thefts: Thefts::default(),
             untold: Cell::new(0),
             firing_quietly: Cell::new(false),
             main: Cell::new(None),
@@ -610,8 +603,8 @@ impl Worker {
         }
         let (task, more) = self.shared.injector.steal_batch(self.anywhere())?;
         more.for_each(|task| self.queue.push(task));
-        if self.theft.get().is_none() {
-            self.note_theft(false, false);
+        if !self.thefts.is_any_open() {
+            self.note_theft(false, None);
         }
         if self.queue.len() > 0 && !self.searching.get() {
             // On their way from one queue to the other they were in none, and may have been missed. (A searcher looks when it stops.)
@@ -706,7 +699,7 @@ impl Worker {
     #[cfg(loom)]
     pub(crate) fn expect_a_brief_burst(&self) {
         self.burst.set(Burst::of_brief_ones());
-        self.theft.set(None);
+        self.thefts.forget();
     }
 
     /// Tells of everything that is ready here, of which nobody may know.

@@ -20,49 +20,6 @@ const WATCH_PERIOD: u64 = 1_000_000;
 const WATCH_SOON: u64 = 50_000;
 /// A poll in which nothing moves for so many spins is long enough that taking its last-in task costs nothing (about 10 µs).
 const STUCK_SPINS: u32 = 300;
-/// What was stolen was too small to be worth the trip if it came to at least so many polls, took less than `SMALL_STEAL` in all, and less than
-/// `SMALL_POLL` per poll. A stolen task costs both sides about 300 ns in cache lines that change cores.
-const SMALL_POLLS: u64 = if cfg!(loom) { 1 } else { 6 };
-const SMALL_STEAL: u64 = 20_000;
-const SMALL_POLL: u64 = 600;
-/// The same for tasks that had been polled before, if it came to no more than that so many times in a row: they are most likely talking to those that
-/// stay behind, which takes them back with the next message, and both sides fight for what they talk over.
-const SMALL_TALK_POLL: u64 = 5_000;
-const SMALL_TALKS: u32 = 3;
-/// Thefts in a row are not further apart than this.
-const IN_A_ROW: u64 = 200_000;
-/// How long a thief then waits before it searches again: about as long as a thread takes to wake; and how often that is doubled, as long as what it steals from
-/// other workers remains small.
-const NAP: u64 = 50_000;
-const NAP_DOUBLINGS: u32 = 3;
-/// A theft before which there was none for so long begins with short naps again. Picked out of thin air: some dozen of the longest naps.
-const LONG_AGO: u64 = 10_000_000;
-
-/// Something stolen.
-#[derive(Clone, Copy)]
-pub(super) struct Theft {
-    when: u64,
-    /// The thief's count of polls then.
-    polls: u64,
-    /// How long after the one before.
-    after: u64,
-    /// Whether the first of the tasks had been polled before.
-    of_woken: bool,
-    /// Whether it was another worker's, and did not come from outside.
-    of_worker: bool,
-}
-
-/// What a theft has come to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Worth {
-    /// It was worth the trip.
-    Much,
-    /// Hardly anything; not enough to judge by.
-    Unknown,
-    /// Less than the trip: time for a nap.
-    Little,
-}
-
 /// A sleep that somebody ends after no more than this was hardly worth it, and the next one is likely to be like it: before that, a worker looks around for as
 /// long. About what falling asleep and being woken cost together.
 const SPIN: u64 = 30_000;
@@ -191,9 +148,9 @@ impl Worker {
             }
         }
         if self.searching.get()
-            && let Some(span) = self.nap_after_theft()
+            && let Some(nap) = self.nap_after_theft()
         {
-            self.napped.set(self.nap(span));
+            self.napped.set(self.nap(nap));
             // Everything is looked at again, the injector too, before this comes back.
             return;
         }
@@ -261,69 +218,6 @@ impl Worker {
         }
     }
 
-    /// How long to nap because what was last stolen, all of which has been done, was too small to be worth it. Asked once per theft.
-    fn nap_after_theft(&self) -> Option<u64> {
-        let theft = self.theft.take()?;
-        // What was small some time ago says nothing of today.
-        let longer = if theft.after < LONG_AGO { self.longer_naps.get() } else { 0 };
-        match self.worth_of(theft) {
-            Worth::Unknown => None,
-            Worth::Much => {
-                self.longer_naps.set(0);
-                None
-            }
-            Worth::Little if theft.of_worker => {
-                self.longer_naps.set((longer + 1).min(NAP_DOUBLINGS));
-                Some(NAP << longer)
-            }
-            Worth::Little => Some(NAP),
-        }
-    }
-
-    fn worth_of(&self, theft: Theft) -> Worth {
-        let polls = self.counters().polls.get().wrapping_sub(theft.polls);
-        if polls < SMALL_POLLS && !theft.of_woken {
-            return Worth::Unknown;
-        }
-        let took = self.shared.clock.now() - theft.when;
-        let is_small = took < SMALL_STEAL;
-        let is_talk = is_small && theft.of_woken && took < SMALL_TALK_POLL * polls;
-        let in_a_row = IN_A_ROW + (NAP << self.longer_naps.get());
-        let before = if theft.after < in_a_row { self.small_talks.get() } else { 0 };
-        self.small_talks.set(if is_talk { before + 1 } else { 0 });
-        let are_small = is_small && polls >= SMALL_POLLS && took < SMALL_POLL * polls;
-        if are_small || self.small_talks.get() >= SMALL_TALKS {
-            Worth::Little
-        } else if is_small {
-            Worth::Unknown
-        } else {
-            Worth::Much
-        }
-    }
-
-    /// A pause between thefts: the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
-    /// nobody else is woken for what other workers push, and it looks at all queues afterwards; so what is behind a poll that never ends waits for a nap longer.
-    /// What comes from outside waits for no longer than a short one: a long one is ended by it. False if it was, for of that nobody knows how small it is.
-    fn nap(&self, span: u64) -> bool {
-        let span = if span == NAP || self.shared.idle.begin_nap(self.index) { span } else { NAP };
-        let now = self.shared.clock.now();
-        let next = self.next_timer().max(now);
-        let wake_at = if next < now + span { self.gathered(now, next) } else { now + span };
-        // After `begin_nap`, on account of which others tell of what they push.
-        let undisturbed = span == NAP || self.shared.injector.is_empty();
-        if wake_at > now && undisturbed {
-            self.shared.remotes[self.index].parker.park_timeout(Some(Duration::from_nanos(wake_at - now)));
-        }
-        let roused = span > NAP && self.shared.idle.end_nap(self.index);
-        undisturbed && !roused
-    }
-
-    pub(super) fn note_theft(&self, of_woken: bool, of_worker: bool) {
-        let (when, polls) = (self.shared.clock.now(), self.counters().polls.get());
-        let after = when.saturating_sub(self.last_theft.replace(when));
-        self.theft.set(Some(Theft { when, polls, after, of_woken, of_worker }));
-    }
-
     fn steal(&self) -> Option<Notified> {
         let queue = self.queue.shared()?;
         let workers = self.shared.workers();
@@ -333,7 +227,7 @@ impl Worker {
             let had = queue.len();
             let task = remote.stealer.as_ref()?.steal_into(queue)?;
             self.count_stolen(1 + queue.len().saturating_sub(had));
-            self.note_theft(task.header().state.load().has(state::STARTED), true);
+            self.note_theft(task.header().state.load().has(state::STARTED), Some(victim));
             Some(task)
         })
     }
@@ -478,7 +372,7 @@ impl Worker {
     }
 
     /// When the first timer is due that this worker sees to: its own, and those that sleepers have left to others.
-    fn next_timer(&self) -> u64 {
+    pub(super) fn next_timer(&self) -> u64 {
         self.timers().next().min(self.shared.next_left_timer())
     }
 
@@ -550,7 +444,7 @@ impl Worker {
 
     /// Until when to sleep for a timer that is due at `next`: a little longer if the last one has only just ended a sleep and there are many, so that one sleep
     /// does for several. (Measured on 100,000 sleeps that end 2 µs apart: see docs/performance.md.)
-    fn gathered(&self, now: u64, next: u64) -> u64 {
+    pub(super) fn gathered(&self, now: u64, next: u64) -> u64 {
         if self.has_dense_timers(now) { next.max(now + GATHER) } else { next }
     }
 

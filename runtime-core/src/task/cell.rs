@@ -244,6 +244,7 @@ impl Header {
     }
 
     /// How the task ended; asked after an acquire that saw `COMPLETE`.
+    #[inline]
     pub(crate) fn ended(&self) -> Ended {
         // Relaxed: published by the release of `State::complete`.
         match self.kind_and_end.load(Relaxed) / ENDED_ONE {
@@ -251,6 +252,12 @@ impl Header {
             1 => Ended::Cancelled,
             _ => Ended::Panicked,
         }
+    }
+
+    /// Whether anything happens when a value of the task's type is dropped.
+    #[inline]
+    pub(crate) fn output_needs_drop(&self) -> bool {
+        self.vtable.output_needs_drop
     }
 
     /// Called by the completer, before it sets `COMPLETE`.
@@ -324,16 +331,6 @@ pub(crate) unsafe fn drop_stage_of(task: NonNull<Header>) {
 pub(crate) unsafe fn has_outcome(task: NonNull<Header>) -> bool {
     // SAFETY: as in `poll_future`.
     !unsafe { (task.as_ref().vtable.outcome)(task) }.is_null()
-}
-
-/// Whether anything happens when a value of the task's type is dropped.
-///
-/// # Safety
-///
-/// The header is alive.
-pub(crate) unsafe fn output_needs_drop(task: NonNull<Header>) -> bool {
-    // SAFETY: by the caller's promise.
-    unsafe { task.as_ref() }.vtable.output_needs_drop
 }
 
 /// Stores a failure as the outcome. The stage must be empty.

@@ -128,7 +128,7 @@ fn complete<S: Schedule>(task: NonNull<Header>, scheduler: &S, is_value: bool) {
     if before.has(state::LISTENERS) {
         tell_listeners(&task_ref, || scheduler.run_callbacks(&task_ref));
     }
-    if !before.has(state::JOIN_INTEREST) {
+    if !before.has(state::JOIN_INTEREST) && is_worth_discarding(task_ref.header()) {
         // (R3) nobody will take the outcome: it is ours.
         discard_outcome(task, before, |error| scheduler.unretrieved(&task_ref, error));
     }
@@ -199,6 +199,12 @@ fn tell_listeners(task: &TaskRef, run_callbacks: impl FnOnce()) {
     }
 }
 
+/// Whether it makes a difference when the outcome of a task that has ended is dropped now, and not with the task: not for a value without a destructor.
+#[inline]
+fn is_worth_discarding(header: &Header) -> bool {
+    header.output_needs_drop() || header.ended() != Ended::Value
+}
+
 /// Drops an outcome that nobody will take, and tells of the failures that so stay unread, unless the outcome was `RETRIEVED` in
 /// `state`: its own, that of its destructor, and panics of other tasks in the value that nobody has looked at (a shield's task has that of
 /// the task behind it as its value).
@@ -212,12 +218,11 @@ fn discard_outcome(task: NonNull<Header>, state: state::Snapshot, unread: impl F
         return;
     }
     // SAFETY: the caller's reference stands.
-    let has_panicked = matches!(unsafe { task.as_ref() }.ended(), Ended::Panicked);
+    let header = unsafe { task.as_ref() };
+    let has_panicked = matches!(header.ended(), Ended::Panicked);
     // SAFETY: (R3), by the caller.
     let panic = if has_panicked { unsafe { cell::error_of(task) } } else { None };
-    // SAFETY: the caller's reference stands.
-    let may_hold_failures = unsafe { cell::output_needs_drop(task) };
-    let (dropped, inside) = if may_hold_failures { collect_unread(discard) } else { (discard(), Vec::new()) };
+    let (dropped, inside) = if header.output_needs_drop() { collect_unread(discard) } else { (discard(), Vec::new()) };
     let own = match dropped {
         Ok(()) => panic,
         Err(payload) => Some(TaskError::Panicked(PanicError::new(payload))),
@@ -548,7 +553,9 @@ pub(crate) unsafe fn drop_join(task: &ManuallyDrop<TaskRef>) {
             let _ = drop_caught(waker);
         }
         // SAFETY: (R3) the outcome is the handle's, if it was not taken.
-        DropJoin::Complete if unsafe { cell::has_outcome(task.as_raw()) } => return discard_joined(task.as_raw()),
+        DropJoin::Complete if is_worth_discarding(header) && unsafe { cell::has_outcome(task.as_raw()) } => {
+            return discard_joined(task.as_raw());
+        }
         DropJoin::Complete => {}
     }
     // SAFETY: the handle's reference, given back once.

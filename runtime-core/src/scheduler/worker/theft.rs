@@ -16,7 +16,9 @@ const SMALL_TALKS: u32 = 3;
 /// Tasks that had been polled before, which took more than that, but less than this in all and per poll, may do so because both sides fight. That can be measured.
 const FIGHT_STEAL: u64 = 500_000;
 const FIGHT_POLL: u64 = 50_000;
-/// So many polls tell how fast a worker is alone.
+/// The polls of so many workers are counted for it: each is a look at a line that its worker writes.
+const AROUND: usize = 8;
+/// So many polls tell how fast the others are without the thief.
 const SOLO_POLLS: u64 = 8;
 /// From so many nanoseconds on, what was measured before counts half.
 const RATE_SPAN: u64 = 500_000;
@@ -67,7 +69,7 @@ struct Theft {
     after: u64,
     /// Whether the first of the tasks had been polled before.
     of_woken: bool,
-    /// Whose they were, and that worker's count of polls then; `None` if they came from outside.
+    /// Whose they were, and for woken tasks what `polls_around` gave then; `None` if they came from outside.
     victim: Option<(usize, u64)>,
 }
 
@@ -87,7 +89,7 @@ enum Worth {
 /// A pause between thefts.
 pub(super) struct Nap {
     span: u64,
-    /// Of whom it is to be seen how much they get done meanwhile.
+    /// The victim of whom, and of the others, it is to be seen how much they get done meanwhile.
     watched: Option<usize>,
 }
 
@@ -112,9 +114,9 @@ impl Rate {
     }
 }
 
-/// Whether those from whom tasks are stolen get no less done alone, while the thief naps, than both together do otherwise: then they fight for what their tasks
-/// share, as several producers do for one channel. Work that can be shared out gets half as much done alone, so the two cases are far apart, and a nap in between them
-/// costs no time, and saves the processor's.
+/// Whether the others get no less done alone, while the thief naps, than all together do otherwise: then they fight for what their tasks share, as several
+/// producers do for one channel. Of work that can be shared out one of two workers alone gets half as much done, so the two cases are far apart, and a nap in between
+/// them costs no time, and saves the processor's.
 #[derive(Clone, Copy, Default)]
 struct Solo {
     alone: Rate,
@@ -130,9 +132,9 @@ struct Solo {
 }
 
 impl Solo {
-    /// What a theft was worth that came to so many polls of both; `None` if that is not known, nor worth a try.
-    fn worth_of(&mut self, both: Rate) -> Option<Worth> {
-        self.together.add(both.polls, both.span);
+    /// What a theft was worth during which so many polls were made in all; `None` if that is not known, nor worth a try.
+    fn worth_of(&mut self, all: Rate) -> Option<Worth> {
+        self.together.add(all.polls, all.span);
         let fights = self.alone.polls >= SOLO_POLLS && self.alone.reaches(self.together);
         if std::mem::take(&mut self.is_try) {
             self.passed = if fights { self.passed / 2 } else { (2 * self.passed + 1).min(MAX_UNTRIED) };
@@ -149,7 +151,7 @@ impl Solo {
         Some(Worth::Doubtful)
     }
 
-    /// During a nap that ended `now` the victim got so much done.
+    /// During a nap that ended `now` the others got so much done.
     fn note_nap(&mut self, alone: Rate, now: u64) {
         if now.saturating_sub(self.napped_at) > LONG_AGO {
             (self.alone, self.together) = Default::default();
@@ -164,12 +166,18 @@ impl Worker {
         let thefts = &self.thefts;
         let when = self.shared.clock.now();
         let after = when.saturating_sub(thefts.last_at.replace(when));
-        let victim = victim.map(|victim| (victim, self.polls_of(victim)));
-        thefts.last.set(Some(Theft { when, polls: self.polls_of(self.index), after, of_woken, victim }));
+        let victim = victim.map(|victim| (victim, if of_woken { self.polls_around(victim) } else { 0 }));
+        thefts.last.set(Some(Theft { when, polls: self.counters().polls.get(), after, of_woken, victim }));
     }
 
-    fn polls_of(&self, worker: usize) -> u64 {
-        self.shared.remotes[worker].counters.polls.get()
+    /// How many polls this worker, the victim and some of the others have made in all.
+    fn polls_around(&self, victim: usize) -> u64 {
+        let workers = self.shared.workers();
+        let around = (victim..victim + workers.min(AROUND)).map(|worker| worker % workers);
+        let others = around
+            .filter(|worker| *worker != self.index)
+            .map(|worker| self.shared.remotes[worker].counters.polls.get());
+        others.fold(self.counters().polls.get(), u64::wrapping_add)
     }
 
     /// Whether to nap because what was last stolen, all of which has been done, was too small to be worth it. Asked once per theft.
@@ -194,7 +202,7 @@ impl Worker {
     }
 
     fn worth_of(&self, theft: Theft) -> Worth {
-        let polls = self.polls_of(self.index).wrapping_sub(theft.polls);
+        let polls = self.counters().polls.get().wrapping_sub(theft.polls);
         if polls < SMALL_POLLS && !theft.of_woken {
             return Worth::Unknown;
         }
@@ -212,9 +220,9 @@ impl Worker {
         let otherwise = if is_small { Worth::Unknown } else { Worth::Much };
         match theft.victim {
             Some((victim, before)) if theft.of_woken && took < FIGHT_STEAL.min(FIGHT_POLL * polls) => {
-                let both = Rate { polls: polls + self.polls_of(victim).wrapping_sub(before), span: took };
+                let all = Rate { polls: self.polls_around(victim).wrapping_sub(before), span: took };
                 let mut solo = self.thefts.solo.get();
-                let worth = solo.worth_of(both);
+                let worth = solo.worth_of(all);
                 self.thefts.solo.set(solo);
                 worth.unwrap_or(otherwise)
             }
@@ -228,7 +236,7 @@ impl Worker {
     pub(super) fn nap(&self, nap: Nap) -> bool {
         let Nap { span, watched } = nap;
         let span = if span == NAP || self.shared.idle.begin_nap(self.index) { span } else { NAP };
-        let polls = watched.map_or(0, |worker| self.polls_of(worker));
+        let polls = watched.map_or(0, |worker| self.polls_around(worker));
         let now = self.shared.clock.now();
         let next = self.next_timer().max(now);
         let wake_at = if next < now + span { self.gathered(now, next) } else { now + span };
@@ -240,7 +248,7 @@ impl Worker {
         if let Some(worker) = watched {
             let then = self.shared.clock.now();
             let mut solo = self.thefts.solo.get();
-            solo.note_nap(Rate { polls: self.polls_of(worker).wrapping_sub(polls), span: then - now }, then);
+            solo.note_nap(Rate { polls: self.polls_around(worker).wrapping_sub(polls), span: then - now }, then);
             self.thefts.solo.set(solo);
         }
         let roused = span > NAP && self.shared.idle.end_nap(self.index);

@@ -35,6 +35,8 @@ use worker::Worker;
 
 /// How much later than its deadline the sentry fires a timer whose owner does not: enough for an owner that is about to.
 pub(crate) const SENTRY_GRACE: u64 = 500_000;
+/// Who should have woken so long ago is kept from it by the system, and is no longer counted on.
+const OVERDUE: u64 = 100_000;
 
 /// The life of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -315,10 +317,11 @@ impl Shared {
     }
 
     /// Whether a sleeper will wake by itself by then, and look at what was pushed before this.
-    pub(crate) fn is_looked_after(&self, by: u64) -> bool {
+    pub(crate) fn is_looked_after(&self, now: u64, by: u64) -> bool {
         fence(SeqCst);
+        let soon = now.saturating_sub(OVERDUE)..=by;
         // Relaxed: after the fence.
-        self.remotes.iter().any(|remote| remote.wakes_at.load(Relaxed) <= by)
+        self.remotes.iter().any(|remote| soon.contains(&remote.wakes_at.load(Relaxed)))
     }
 
     /// When the first timer is due that a sleeper has left to those who wake sooner than it does.

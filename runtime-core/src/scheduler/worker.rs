@@ -594,6 +594,11 @@ impl Worker {
     }
 
     fn next_injected(&self) -> Option<Notified> {
+        #[cfg(loom)]
+        if self.searching.get() && self.burst_is_untold.get() {
+            // A moment for the others: loom does not come to think of going on with one that has yielded.
+            crate::loom::thread::yield_now();
+        }
         if self.shared.injector.is_empty() {
             return self.pinned_of_one();
         }
@@ -606,6 +611,8 @@ impl Worker {
         if !self.thefts.is_any_open() {
             self.note_theft(false, None);
         }
+        // That nobody needs to be told was about what timers have pushed, and not about these.
+        self.burst_is_untold.set(false);
         if self.queue.len() > 0 && !self.searching.get() {
             // On their way from one queue to the other they were in none, and may have been missed. (A searcher looks when it stops.)
             self.shared.notify();
@@ -687,7 +694,7 @@ impl Worker {
         }
         self.firing_quietly.set(false);
         if any && quietly {
-            self.burst_is_untold.set(self.shared.is_looked_after(now + BURST_GRACE));
+            self.burst_is_untold.set(self.shared.is_looked_after(now, now + BURST_GRACE));
             if !self.burst_is_untold.get() {
                 self.notify_of_all();
             }

@@ -381,6 +381,35 @@ fn who_has_napped_leaves_no_task_behind() {
     });
 }
 
+/// A timer that makes nothing ready is fired by a searcher, on account of a sleeper that wakes by itself; that one has looked and sleeps again when two tasks come from
+/// outside, which nobody is told of because of the searcher. It moves both into its own queue, where the first holds it, and so tells of the other.
+///
+/// *Found by hand:* `next_injected` that keeps silent as what timers have pushed.
+#[test]
+fn tasks_from_outside_are_told_of_after_a_burst_of_timers_that_was_not() {
+    reduced_model(1, || {
+        let mut rig = Rig::new();
+        let roll = Roll::new(&rig, 2);
+        let shared = Arc::clone(&rig.shared);
+        let worker = &rig.workers[0].as_ref().expect("not started").0;
+        let _ = worker.enter(|| worker.arm(1_000, Waker::noop().clone()));
+        worker.expect_a_brief_burst();
+        thread::park_timeout(Duration::from_micros(20));
+        // Worker 1 is, as far as worker 0 can tell, in a sleep that ends by itself.
+        shared.remotes[1].will_wake(600_000);
+        let searcher = rig.start(0, || ());
+        rig.wait_until(|searching, _| searching == 1);
+        // It wakes, and looks, and sleeps again.
+        shared.remotes[1].has_woken();
+        let sleeper = rig.start(1, || ());
+        rig.wait_until(|_, asleep| asleep >= 1);
+        push_two(&rig, &roll);
+        searcher.join().unwrap();
+        sleeper.join().unwrap();
+        roll.check();
+    });
+}
+
 /// A worker takes both out of the injector while the other one may be falling asleep, and holds the second in its hand for a moment: it tells of it.
 ///
 /// *Found by hand:* `next_injected` that tells nobody.

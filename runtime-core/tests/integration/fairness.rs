@@ -7,7 +7,7 @@ use runtime_core::*;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 50;
 
@@ -88,6 +88,36 @@ fn a_stuck_task_does_not_hold_back_those_whose_timers_fired_with_its_own() {
             }
         });
     }
+}
+
+#[test]
+fn many_timers_at_the_end_of_time_are_slept_upon() {
+    // A worker that leaves them to another one says that it wakes a little later than they are due.
+    on(2, async {
+        let born = Instant::now();
+        // The runtime is a little older than that, nobody knows how much: timers later than any can be are waited for without one.
+        for early in (0..40).map(|n| n * 50_000) {
+            let last = move || u64::MAX - early - clock_nanos(born);
+            let timers: Vec<_> =
+                (0..200).map(|_| create_task(async move { sleep(Duration::from_nanos(last())).await })).collect();
+            for _ in 0..3 {
+                sleep(Duration::from_micros(30)).await;
+            }
+            let (promise, mut told) = Promise::new();
+            let teller = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_micros(300));
+                promise.set_result(()).unwrap();
+            });
+            (&mut told).await.unwrap();
+            teller.join().unwrap();
+            assert!(timers.iter().all(|timer| !timer.done()));
+            timers.iter().for_each(|timer| assert!(timer.cancel()));
+        }
+    });
+}
+
+fn clock_nanos(since: Instant) -> u64 {
+    since.elapsed().as_nanos().try_into().unwrap()
 }
 
 #[test]

@@ -350,7 +350,8 @@ impl Worker {
         let timers_wait = || {
             // Who wakes by itself before any timer is late takes the post, or calls another (`pass_the_call_on`).
             let first = remotes().map(|remote| remote.timers.next()).min().unwrap_or(u64::MAX);
-            first != u64::MAX && !self.shared.is_looked_after(self.shared.clock.now().saturating_add(SENTRY_GRACE))
+            let now = self.shared.clock.now();
+            first != u64::MAX && !self.shared.is_looked_after(now, now + SENTRY_GRACE)
         };
         if remotes().any(|remote| !remote.lifo.load(Relaxed).is_null()) || timers_wait() {
             self.shared.call_sentry();
@@ -397,7 +398,7 @@ impl Worker {
             let gathered = self.gathered(now, wake_at);
             remote.will_wake(gathered);
             if for_timers && self.leaves_timers(now, wake_at) {
-                remote.parker.park_timeout(Some(Duration::from_nanos(wake_at + SENTRY_GRACE - now)));
+                remote.parker.park_timeout(Some(Duration::from_nanos(wake_at.saturating_add(SENTRY_GRACE) - now)));
             } else if gathered > wake_at {
                 remote.parker.park_timeout(Some(Duration::from_nanos(gathered - now)));
             } else {
@@ -460,9 +461,9 @@ impl Worker {
             return false;
         }
         let remote = &self.shared.remotes[self.index];
-        remote.will_wake(next + SENTRY_GRACE);
+        remote.will_wake(next.saturating_add(SENTRY_GRACE));
         // After that is known: either one is seen here who has woken meanwhile, or that one sees what was left to it (`Remote::has_woken`).
-        let left = self.shared.is_looked_after(next + GATHER);
+        let left = self.shared.is_looked_after(now, next.saturating_add(GATHER));
         if !left {
             remote.will_wake(self.gathered(now, next));
         }

@@ -1,4 +1,4 @@
-//! Memory of tasks: blocks of a few sizes, recycled by the thread that freed them, and passed on between threads in chains.
+//! Memory of tasks: blocks of a few sizes, recycled by the thread that freed them, and by others by way of the chunk that they are cut from.
 //!
 //! A general allocator takes a long way for a block that another thread allocated, and work that is stolen is freed by another thread than
 //! it came from: measured, a quarter of the time of a spawn, and most of the time of a shutdown with a million tasks. It also keeps
@@ -6,9 +6,12 @@
 //!
 //! * a **block** is the room for one task, of one of `CLASSES` sizes;
 //! * each thread has for each size a list in use and one full **chain** in reserve, and touches nothing shared while these last;
-//! * full chains go to the **depot**, and empty lists are filled from there, a chain at a time under a short lock;
-//! * the depot cuts its blocks off **chunks** of 256 KiB from the system, and gives a chunk back as soon as all of its blocks have
-//!   come back. It keeps chains up to a bound while there are runtimes, and none after the last one was closed.
+//! * full chains go to the **depot**, and empty lists are filled from there, under a short lock;
+//! * the depot cuts blocks off **chunks** of 256 KiB, and each block goes back to its chunk: what is free there is used again, and what is free as a whole
+//!   goes back;
+//! * chunks come from the system; on Linux, once there are some, out of **regions** of the size of a huge page.
+//!
+//! Some free chunks are kept while there are runtimes, and none after the last one was closed.
 //!
 //! Larger tasks than the largest block go to the global allocator, one by one. With `--cfg runtime_plain_memory` all do: so tools
 //! like valgrind and the sanitizers see every task. Miri and loom get that without asking.
@@ -19,6 +22,8 @@ mod blocks;
 mod chunk;
 #[cfg(not(any(runtime_plain_memory, miri, loom)))]
 mod depot;
+#[cfg(all(target_os = "linux", not(any(runtime_plain_memory, miri, loom))))]
+mod regions;
 
 #[cfg(not(any(runtime_plain_memory, miri, loom)))]
 pub(crate) use blocks::{allocate, free, runtime_began, runtime_ended, runtime_ends};

@@ -112,6 +112,14 @@ impl Idle {
         begins
     }
 
+    /// Whether a searcher takes a long nap, who looks at everything afterwards. To be asked after `fall_asleep`.
+    ///
+    /// Relaxed: the fence there pairs with the one in a look at the queues. Who is seen to nap has its look still before it, and sees in it all that could be
+    /// seen by the one who asks.
+    pub(crate) fn is_anyone_napping(&self) -> bool {
+        self.napping.load(Relaxed) != 0
+    }
+
     /// The nap is over; true if the napper was roused.
     #[must_use]
     pub(crate) fn end_nap(&self, worker: usize) -> bool {

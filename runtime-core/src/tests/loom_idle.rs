@@ -52,13 +52,12 @@ impl Pool {
     }
 
     /// A worker that gets stuck in the first item it finds.
-    fn find_one(&self, index: usize) {
-        let mut searching = false;
+    fn find(&self, index: usize, mut searching: bool) {
         while !self.take() {
             if !searching && self.idle.begin_search() {
                 searching = true;
             } else {
-                searching = self.sleep(index, searching);
+                searching = self.sleep(index, searching, || self.has_work());
             }
         }
         if searching && self.idle.end_search() && self.has_work() {
@@ -67,15 +66,15 @@ impl Pool {
     }
 
     /// Sleeps; gives whether the worker is counted as searching now.
-    fn sleep(&self, index: usize, searching: bool) -> bool {
+    fn sleep(&self, index: usize, searching: bool, has_work: impl Fn() -> bool) -> bool {
         let _ = self.idle.fall_asleep(index, searching);
-        while !self.has_work() {
+        while !has_work() {
             self.parkers[index].park_timeout(None);
             if !self.idle.is_asleep(index) {
                 break;
             }
         }
-        let work = self.has_work();
+        let work = has_work();
         !self.idle.wake_self(index, work) || work
     }
 
@@ -83,7 +82,7 @@ impl Pool {
         let pool = Arc::clone(self);
         thread::spawn(move || {
             pool.parkers[index].adopt_thread();
-            pool.find_one(index);
+            pool.find(index, false);
         })
     }
 }
@@ -148,6 +147,39 @@ fn who_naps_for_long_is_roused_from_outside() {
         assert!(napper.join().unwrap() | roused, "the work waits for the end of the nap");
         let _roused = idle.end_nap(1);
         assert!(idle.begin_nap(0), "the next one may");
+    });
+}
+
+/// A searcher is in a long nap, and another worker falls asleep beside it, whatever is queued, while a thread pushes twice; each worker gets stuck in what it finds.
+///
+/// *Found by hand:* `is_anyone_napping` asked before `fall_asleep`; a napper that ends its search before its nap.
+#[test]
+fn a_napper_looks_after_what_is_left_to_it() {
+    model(|| {
+        let pool = Pool::new();
+        assert!(pool.idle.begin_search() && pool.idle.begin_nap(1));
+        let napper = thread::spawn({
+            let pool = Arc::clone(&pool);
+            move || {
+                pool.parkers[1].adopt_thread();
+                let _roused = pool.idle.end_nap(1);
+                pool.find(1, true);
+            }
+        });
+        let sleeper = thread::spawn({
+            let pool = Arc::clone(&pool);
+            move || {
+                pool.parkers[0].adopt_thread();
+                let searching = pool.sleep(0, false, || pool.has_work() && !pool.idle.is_anyone_napping());
+                pool.find(0, searching);
+            }
+        });
+        pool.push();
+        pool.push();
+        napper.join().unwrap();
+        sleeper.join().unwrap();
+        assert!(!pool.has_work());
+        assert_eq!(pool.idle.counts(), (0, 0));
     });
 }
 

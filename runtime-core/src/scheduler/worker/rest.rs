@@ -116,6 +116,14 @@ impl Burst {
     }
 }
 
+/// Whom a sleeper leaves to what is queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Nobody,
+    /// The searcher who takes a long nap, as long as there is one.
+    Napper,
+}
+
 /// What the sentry sees in the last-in slots.
 enum Slots {
     Empty,
@@ -150,6 +158,9 @@ impl Worker {
         if self.searching.get()
             && let Some(nap) = self.nap_after_theft()
         {
+            if !self.begin_nap(&nap) {
+                return self.sleep(deadline, done, Trust::Napper);
+            }
             self.napped.set(self.nap(nap));
             // Everything is looked at again, the injector too, before this comes back.
             return;
@@ -160,7 +171,7 @@ impl Worker {
             return self.run(task);
         }
         if !(self.fire_timers() || self.searching.get() && self.spin(deadline, done)) {
-            self.sleep(deadline, done);
+            self.sleep(deadline, done, Trust::Nobody);
         }
     }
 
@@ -190,7 +201,7 @@ impl Worker {
                 std::hint::spin_loop();
             }
             now = self.shared.clock.real_now();
-            if self.must_not_sleep(done) {
+            if self.must_not_sleep(done, Trust::Nobody) {
                 return (true, now - before < INTERRUPTED);
             }
             if now >= end.min(deadline).min(self.timers().next()) {
@@ -238,14 +249,20 @@ impl Worker {
     }
 
     /// Whether there is a reason not to sleep. Looked at after `fall_asleep`, whose fence makes this complete.
-    fn must_not_sleep(&self, done: &impl Fn() -> bool) -> bool {
+    fn must_not_sleep(&self, done: &impl Fn() -> bool, trust: Trust) -> bool {
         done()
-            || self.shared.has_work()
+            || self.has_work_for_it(trust)
             || self.index == 0 && self.shared.has_pinned()
             || self.index != 0 && self.shared.life() == Life::Closed
     }
 
-    fn sleep(&self, deadline: u64, done: &impl Fn() -> bool) {
+    /// Whether anything is queued anywhere that nobody sees to whom it trusts.
+    fn has_work_for_it(&self, trust: Trust) -> bool {
+        // In this order: a napper that is seen has yet to look at what was there before.
+        self.shared.has_work() && !(trust == Trust::Napper && self.shared.idle.is_anyone_napping())
+    }
+
+    fn sleep(&self, deadline: u64, done: &impl Fn() -> bool, trust: Trust) {
         let idle = &self.shared.idle;
         let asleep = idle.fall_asleep(self.index, self.searching.replace(false));
         self.napped.set(false);
@@ -253,13 +270,13 @@ impl Worker {
         let mut rounds = 0;
         let mut period = WATCH_SOON;
         let mut found = None;
-        while !self.must_not_sleep(done) {
+        while !self.must_not_sleep(done, trust) {
             let mut wake_at = self.next_timer().min(deadline);
             if sentry {
                 let watch = (rounds > 0).then_some(period);
                 wake_at = self.announce(wake_at, watch);
                 // After the announcement, on account of which others may have kept silent: queues and slots once more.
-                if self.shared.has_work() {
+                if self.has_work_for_it(trust) {
                     break;
                 }
                 match self.look_at_slots() {
@@ -293,7 +310,7 @@ impl Worker {
                 break;
             }
         }
-        let work = self.shared.has_work();
+        let work = self.has_work_for_it(trust);
         if !idle.wake_self(self.index, work) || work {
             self.searching.set(true);
         }
@@ -475,7 +492,7 @@ impl Worker {
         let next = self.timers().next().min(deadline);
         // Acquire: pairs with the end of outside work. What that has made ready before comes before any time that passes after it.
         if self.shared.clock.is_virtual() && next != u64::MAX && self.shared.outside.load(Acquire) == 0 {
-            if self.must_not_sleep(done) {
+            if self.must_not_sleep(done, Trust::Nobody) {
                 return;
             }
             self.shared.clock.advance_to(next);
@@ -487,7 +504,7 @@ impl Worker {
             return;
         }
         let _ = self.shared.idle.fall_asleep(self.index, false);
-        if !self.must_not_sleep(done) {
+        if !self.must_not_sleep(done, Trust::Nobody) {
             let wake_at = if self.shared.clock.is_virtual() { u64::MAX } else { next };
             self.park_until(wake_at, false);
         }

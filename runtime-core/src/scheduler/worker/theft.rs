@@ -230,12 +230,17 @@ impl Worker {
         }
     }
 
-    /// A pause between thefts: the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
+    /// False if the nap would be a long one, and another searcher takes such a one: it is enough that that one comes back. With each of several thieves coming
+    /// back after a nap of its own, their victim would be alone for a fraction of it.
+    pub(super) fn begin_nap(&self, nap: &Nap) -> bool {
+        nap.span == NAP || self.shared.idle.begin_nap(self.index)
+    }
+
+    /// A pause between thefts, after [`begin_nap`](Self::begin_nap): the others' tasks are so small that they are done sooner where they are. Meanwhile this worker counts as searching, so
     /// nobody else is woken for what other workers push, and it looks at all queues afterwards; so what is behind a poll that never ends waits for a nap longer.
     /// What comes from outside waits for no longer than a short one: a long one is ended by it. False if it was, for of that nobody knows how small it is.
     pub(super) fn nap(&self, nap: Nap) -> bool {
         let Nap { span, watched } = nap;
-        let span = if span == NAP || self.shared.idle.begin_nap(self.index) { span } else { NAP };
         let polls = watched.map_or(0, |worker| self.polls_around(worker));
         let now = self.shared.clock.now();
         let next = self.next_timer().max(now);
